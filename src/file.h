@@ -1,0 +1,50 @@
+/*
+ * Files: the few calls that need a loop, a bound or an fsync to be right.
+ */
+#ifndef PODPROF_FILE_H
+#define PODPROF_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "buf.h"
+#include "err.h"
+
+/*
+ * Append a whole file to out, up to out->max bytes.
+ *   ERR_NOT_FOUND  there is no such file
+ *   ERR_STATE      it cannot be read (permission, I/O, not a regular file)
+ *   ERR_TOO_LARGE  it is over the bound
+ *   ERR_NOMEM
+ */
+MUST int file_read(const char *path, struct buf *out, struct err *err);
+
+/*
+ * Write all bytes, however many calls it takes.
+ *   ERR_SPACE  the disk or the quota is full (ENOSPC, EDQUOT, EFBIG)
+ *   ERR_STATE  any other fault
+ */
+MUST int file_write(int fd, const void *data, size_t len, struct err *err);
+
+/* fsync(2) a descriptor.  ERR_SPACE or ERR_STATE, as file_write(). */
+MUST int file_sync(int fd, struct err *err);
+
+/* fsync(2) the directory at path, so that a rename in it lasts. */
+MUST int file_sync_dir(const char *path, struct err *err);
+
+/*
+ * Make the directory with exactly this mode unless something is there.
+ * Parents must exist.  ERR_STATE, ERR_SPACE.
+ */
+MUST int file_make_dir(const char *path, mode_t mode, struct err *err);
+
+/*
+ * Replace the file at path by data in one step: a temporary name beside it,
+ * write, fsync, rename, fsync of the directory.  mode is exact; owner and
+ * group of a file that is there are kept where the caller may.
+ * On failure the old file stays and no temporary file is left.
+ */
+MUST int file_replace(const char *path, const void *data, size_t len,
+    mode_t mode, struct err *err);
+
+#endif

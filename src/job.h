@@ -1,0 +1,278 @@
+/*
+ * Jobs: one row each, in the table of sql/0001_jobs.sql.  The only module
+ * that knows the table.
+ *
+ *	            claim            succeed
+ *	queued ----------> running ----------> succeeded
+ *	   |                  |  \
+ *	   |  fail, settle    |   \ cancel
+ *	   +--> failed <------+    +--> canceled      nothing leaves these three
+ *
+ * Every call is one transaction, safe among any number of processes and
+ * threads that each have their own struct db.  Errors of every call: those of
+ * db.h (ERR_STATE, ERR_SPACE, ERR_NOMEM), and what stands at each.
+ */
+#ifndef PODPROF_JOB_H
+#define PODPROF_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "artifact.h"
+#include "clock.h"
+#include "conf.h"
+#include "db.h"
+#include "err.h"
+#include "json.h"
+#include "proc.h"
+#include "str.h"
+#include "uuid.h"
+
+enum job_kind { JOB_HEAP_SNAPSHOT, JOB_CPU_PROFILE };
+enum job_state {
+	JOB_QUEUED,	/* accepted, podprof-capture not yet up */
+	JOB_RUNNING,
+	JOB_SUCCEEDED,
+	JOB_FAILED,
+	JOB_CANCELED,
+};
+enum job_phase {
+	PHASE_NONE,		/* not running */
+	PHASE_PREFLIGHT,	/* finding the app, one evaluate */
+	PHASE_STARTING,		/* V8 collects garbage; nothing to see */
+	PHASE_PROFILING,	/* the profile's time runs */
+	PHASE_WRITING,		/* bytes arrive */
+	PHASE_FINISHING,	/* fsync, rename */
+};
+
+/* How long a queued job may wait for its podprof-capture to claim it. */
+#define JOB_QUEUE_MS 10000
+/* What podprof-capture promises to renew, well before it is over. */
+#define JOB_LEASE_MS 30000
+/* A refused job that nobody was told of is swept after this. */
+#define JOB_UNACCEPTED_MS 60000
+
+#define JOB_POD_MAX 254
+#define JOB_ARTIFACT_NAME_MAX 300
+#define JOB_LIST_MAX 1000
+
+/* A number that is not known yet. */
+#define JOB_UNKNOWN (-1)
+
+/* A copy of a row; nothing to free.  Times in ms since 1970, sizes in bytes;
+ * JOB_UNKNOWN or "" where the row has NULL. */
+struct job {
+	char id[UUID_MAX];
+	char app[STR_NAME_MAX + 1];
+	char pod[JOB_POD_MAX];
+	enum job_kind kind;
+	enum job_state state;
+	enum job_phase phase;
+	int64_t revision;
+
+	enum conf_method method;	/* asked for */
+	int64_t duration_ms;
+	int64_t interval_us;
+	bool force;
+	char requested_by[STR_NAME_MAX + 8];
+	char request_id[STR_NAME_MAX + 1];
+
+	int64_t created_at_ms;
+	int64_t accepted_at_ms;
+	int64_t started_at_ms;
+	int64_t finished_at_ms;
+	int64_t expires_at_ms;
+
+	struct proc runner;		/* pid JOB_UNKNOWN until claimed */
+	int64_t lease_until_ms;
+
+	int used_method;		/* enum conf_method, or JOB_UNKNOWN */
+	int64_t target_pid;
+	char target_node[32];
+	int64_t progress_done;
+	int64_t progress_total;
+	int64_t progress_bytes;
+	int64_t freeze_ms;
+	int64_t memory_before_bytes;
+	int64_t memory_peak_bytes;
+	int64_t memory_after_bytes;
+
+	char artifact_name[JOB_ARTIFACT_NAME_MAX];
+	struct artifact_sum sum;	/* size_bytes JOB_UNKNOWN until whole */
+	int64_t delivered_at_ms;
+	int64_t removed_at_ms;		/* the file is gone */
+
+	struct err error;		/* meaningful in JOB_FAILED */
+};
+
+/* Words of the API and the table: "heap-snapshot", "running", "writing"
+ * (NULL for PHASE_NONE); and back, -1 if there is none. */
+const char *job_kind_name(enum job_kind kind);
+const char *job_state_name(enum job_state state);
+const char *job_phase_name(enum job_phase phase);
+int job_kind_of_name(const char *name);
+int job_state_of_name(const char *name);
+
+/* The artifact's extension: "heapsnapshot", "cpuprofile". */
+const char *job_extension(enum job_kind kind);
+
+/* True for succeeded, failed, canceled. */
+bool job_is_final(const struct job *job);
+
+/* True while the file can be fetched. */
+bool job_has_artifact(const struct job *job);
+
+/* Open STATE_DIR/podprof.db, made and migrated where needed. */
+MUST int job_open_db(const char *state_dir, struct db **ret_db,
+    struct err *err);
+
+/* What a new job is made of; all borrowed during the call. */
+struct job_order {
+	const char *app;
+	const char *pod;
+	enum job_kind kind;
+	enum conf_method method;
+	int64_t duration_ms;		/* heap snapshot: JOB_UNKNOWN */
+	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
+	bool force;
+	const char *requested_by;	/* a token's name, "anonymous" … */
+	const char *request_id;
+	int64_t profiles_max;		/* [limits] profiles */
+};
+
+/*
+ * Queue a job.  Jobs of the app whose process is gone are settled first, so
+ * that a dead one never blocks.
+ *
+ * ret_job  the new job; on ERR_CONFLICT the one that is in the way.
+ *
+ *   ERR_CONFLICT  a heap snapshot of the app is queued or running (it blocks
+ *                 the app, so it excludes everything)
+ *   ERR_LIMIT     profiles_max profiles of the app are queued or running
+ */
+MUST int job_create(struct db *db, const char *state_dir,
+    const struct job_order *order, struct job *ret_job, struct err *err);
+
+/*
+ * The requester's word that the job stands: it was told so, or will be.
+ * Returns with *ret_job as the row now is; a job that is final by now stays
+ * unaccepted.  ERR_NOT_FOUND.
+ */
+MUST int job_accept(struct db *db, const char *id, struct job *ret_job,
+    struct err *err);
+
+/* Remove the row of a job that failed before it was accepted; of no other.
+ * Nothing to remove is no error. */
+MUST int job_discard(struct db *db, const char *id, struct err *err);
+
+/*
+ * One job.  If its process is gone it is settled first.
+ *   ERR_NOT_FOUND  no such job of this app and pod
+ */
+MUST int job_get(struct db *db, const char *state_dir, const char *app,
+    const char *pod, const char *id, struct job *ret_job, struct err *err);
+
+/* The newest accepted, queued or running heap snapshot of app and pod.
+ * ERR_NOT_FOUND. */
+MUST int job_newest_snapshot(struct db *db, const char *state_dir,
+    const char *app, const char *pod, struct job *ret_job, struct err *err);
+
+/* What to list; -1 or NULL: any. */
+struct job_filter {
+	const char *app;
+	const char *pod;
+	int kind;
+	int state;
+	const char *after;	/* a job id: only older ones */
+	int64_t limit;		/* 1..JOB_LIST_MAX */
+};
+
+/* Called for each job, newest first; -1 with *err stops. */
+typedef int job_visit_fn(void *ctx, const struct job *job, struct err *err);
+
+/* List the jobs that were accepted or are active.  Settled first.
+ * ret_more: whether older ones match. */
+MUST int job_list(struct db *db, const char *state_dir,
+    const struct job_filter *filter, job_visit_fn *visit, void *ctx,
+    bool *ret_more, struct err *err);
+
+/*
+ * podprof-capture's side.  Each renews the lease.
+ *
+ * claim     queued -> running, phase preflight; ERR_CONFLICT if the job is
+ *           not queued (any more); *ret_job is the row.
+ * target    what the preflight found; accepts the job.
+ * progress  phase and numbers, JOB_UNKNOWN for those that are not known.
+ * succeed   running -> succeeded.
+ * fail      queued or running -> failed, with err's code and text.
+ * All but claim: ERR_CONFLICT if the job is not active (any more): it was
+ * settled or canceled, and the work is to be thrown away.
+ */
+MUST int job_claim(struct db *db, const char *id, const struct proc *runner,
+    struct job *ret_job, struct err *err);
+
+struct job_target {
+	int64_t pid;
+	const char *node;		/* "v20.20.2" */
+	enum conf_method used_method;
+	int64_t memory_bytes;		/* resident; JOB_UNKNOWN */
+};
+MUST int job_set_target(struct db *db, const char *id,
+    const struct job_target *target, struct err *err);
+
+struct job_progress {
+	enum job_phase phase;
+	int64_t done;
+	int64_t total;
+	int64_t bytes;
+};
+MUST int job_set_progress(struct db *db, const char *id,
+    const struct job_progress *progress, struct err *err);
+
+struct job_result {
+	const struct artifact_sum *sum;
+	int64_t freeze_ms;
+	int64_t memory_after_bytes;
+	int64_t keep_ms;		/* expires_at_ms = now + this */
+};
+MUST int job_succeed(struct db *db, const char *id,
+    const struct job_result *result, struct err *err);
+MUST int job_fail(struct db *db, const char *id, const struct err *why,
+    struct err *err);
+
+/* The artifact was handed over whole; the first time counts. */
+MUST int job_deliver(struct db *db, const char *id, struct err *err);
+
+/*
+ * Fail (ERR_INTERRUPTED) every active job whose process is gone: dead by
+ * proc_life(), or not to be seen from here with its lease over, or never
+ * claimed for JOB_QUEUE_MS; and remove its files.  Reads only, where there is
+ * nothing to do.
+ */
+MUST int job_settle(struct db *db, const char *state_dir, struct err *err);
+
+/*
+ * The process that was started for a job, or had claimed it, has ended with
+ * this wait status.  If the job is active still, it fails (ERR_INTERRUPTED)
+ * with the signal or exit status in words.
+ */
+MUST int job_settle_child(struct db *db, const char *state_dir,
+    const char *id, int wait_status, struct err *err);
+
+/*
+ * Remove files that were delivered grace_ms ago or have expired, and rows of
+ * refused jobs that nobody was told of.  Each file goes before its row says
+ * so.
+ */
+MUST int job_sweep(struct db *db, const char *state_dir, int64_t grace_ms,
+    struct err *err);
+
+/*
+ * The job as the API shows it, below object.  base: "/APP/private/papi" with
+ * whatever prefix the client's address has.  ERR_NOMEM.
+ */
+MUST int job_put_json(const struct job *job, const char *base,
+    struct json *object, struct err *err);
+
+#endif

@@ -1,0 +1,29 @@
+# src/: all that is not HTTP, as one library, and the two programs made of it.
+# By layer: a file includes headers of smaller layers only (tests/lint/layers).
+noinst_LIBRARIES += libpodprof.a
+libpodprof_a_SOURCES = \
+	src/err.c src/err.h \
+	src/buf.c src/buf.h src/str.c src/str.h src/clock.c src/clock.h \
+	src/log.c src/log.h src/file.c src/file.h src/ini.c src/ini.h \
+	src/json.c src/json.h src/uuid.c src/uuid.h src/digest.c src/digest.h \
+	src/jsoncut.c src/jsoncut.h \
+	src/conf.c src/conf.h src/db.c src/db.h src/ws.c src/ws.h \
+	src/proc.c src/proc.h \
+	src/migrate.c src/migrate.h src/cdp.c src/cdp.h \
+	src/artifact.c src/artifact.h src/token.c src/token.h \
+	src/spawn.c src/spawn.h \
+	src/job.c src/job.h src/target.c src/target.h \
+	src/capture.c src/capture.h src/capture_heap_snapshot.c \
+	src/capture_cpu_profile.c
+nodist_libpodprof_a_SOURCES = sql/migrations.c
+libpodprof_a_CPPFLAGS = $(AM_CPPFLAGS) $(CJSON_CFLAGS) $(SQLITE_CFLAGS) \
+	$(CRYPTO_CFLAGS) $(WEBSOCKETS_CFLAGS)
+
+bin_PROGRAMS += podprof
+podprof_SOURCES = src/podprof.c
+podprof_LDADD = libpodprof.a $(CJSON_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS)
+
+pkglibexec_PROGRAMS += podprof-capture
+podprof_capture_SOURCES = src/podprof_capture.c
+podprof_capture_LDADD = libpodprof.a $(WEBSOCKETS_LIBS) $(CJSON_LIBS) \
+	$(SQLITE_LIBS) $(CRYPTO_LIBS)

@@ -1,0 +1,39 @@
+/*
+ * Starting podprof-capture.
+ *
+ * The child gets a session of its own, default signals, /dev/null on 0 and 1,
+ * and no descriptor but a place for its log lines on 2, so that no web server
+ * ever waits for it, and it outlives whoever started it.
+ */
+#ifndef PODPROF_SPAWN_H
+#define PODPROF_SPAWN_H
+
+#include <sys/types.h>
+
+#include "conf.h"
+#include "err.h"
+
+/* Where the child's stderr goes. */
+enum spawn_log {
+	SPAWN_LOG_STDERR,	/* to ours: a pool under systemd, spawn-fcgi or
+				 * a container runtime */
+	SPAWN_LOG_FILE,		/* to STATE_DIR/capture.log, for plain CGI, where
+				 * our stderr is the web server's and would
+				 * hold the answer back; put aside as
+				 * capture.log.1 when over 1 MiB */
+};
+
+/*
+ * Start podprof-capture for a job that is queued.
+ *
+ * It is the program of that name beside our own (/proc/self/exe), and gets
+ * the job's id, the bound request id (log.h) and the path of the
+ * configuration file by argv, and the PODPROF_ variables, POD_NAME and TZ by
+ * environment.
+ *
+ *   ERR_INTERNAL  it cannot be started; the message has the path and why
+ */
+MUST int spawn_capture(const struct conf *conf, const char *job_id,
+    enum spawn_log log, pid_t *ret_pid, struct err *err);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * Text from outside: strict parsing and safe printing.  No locale is read.
+ */
+#ifndef PODPROF_STR_H
+#define PODPROF_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+
+/*
+ * Parse a whole string as a decimal integer in min..max: an optional '-',
+ * then digits, nothing else.  ERR_INVALID names the text and the range.
+ */
+MUST int str_parse_int(const char *s, int64_t min, int64_t max,
+    int64_t *ret_value, struct err *err);
+
+/*
+ * Parse a decimal number with optional sign, fraction and exponent, nothing
+ * before or after it ("2e3", "-1.5", "+5.").  No hex, no "inf", no "nan";
+ * a magnitude beyond double becomes +-HUGE_VAL.  ERR_INVALID else.
+ */
+MUST int str_parse_number(const char *s, double *ret_value, struct err *err);
+
+/*
+ * Parse a size in bytes: digits, then nothing or one of K M G (either case,
+ * powers of 1024), e.g. "256M".  ERR_INVALID if malformed or over INT64_MAX.
+ */
+MUST int str_parse_size(const char *s, int64_t *ret_bytes, struct err *err);
+
+/*
+ * Parse a time in milliseconds: digits, then one of ms s m h d, e.g. "30m";
+ * a bare number counts seconds.  ERR_INVALID if malformed or over INT64_MAX.
+ */
+MUST int str_parse_duration(const char *s, int64_t *ret_ms, struct err *err);
+
+/* Print with the largest unit that divides it: "256M", "30m", "1500ms". */
+#define STR_QUANTITY_MAX 24
+void str_format_size(int64_t bytes, char out[STR_QUANTITY_MAX]);
+void str_format_duration(int64_t ms, char out[STR_QUANTITY_MAX]);
+
+/* 1..64 bytes of letters, digits, '.', '_', '-': an app or token name. */
+#define STR_NAME_MAX 64
+bool str_is_name(const char *s);
+
+/* True for text that is well-formed UTF-8 (RFC 3629) of len bytes. */
+bool str_is_utf8(const char *s, size_t len);
+
+/* Lower-case hex of len bytes; out has room for 2 * len + 1. */
+void str_hex(const void *data, size_t len, char *out);
+
+/* True for exactly len lower-case hex digits. */
+bool str_is_hex(const char *s, size_t len);
+
+/*
+ * Append s with every byte that could end a line, forge a field or reach a
+ * terminal escaped: control bytes, DEL and bytes that are not UTF-8 become
+ * \xNN, '"' and '\' get a '\'.
+ */
+MUST int str_escape(struct buf *out, const char *s, struct err *err);
+
+/* True if every byte of s is in the set of visible ASCII (0x21..0x7e). */
+bool str_is_visible(const char *s);
+
+/* Copy at most size - 1 bytes and a NUL; true if s fitted whole. */
+bool str_copy(char *out, size_t size, const char *s);
+
+#endif

@@ -1,0 +1,34 @@
+# tests/: unit programs and lints under automake's TAP driver.  The
+# end-to-end cases need web servers and several Node versions: tests/run.
+TEST_EXTENSIONS = .sh
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+SH_LOG_COMPILER = $(SHELL)
+AM_TESTS_ENVIRONMENT = \
+	CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	PYTHON3='$(PYTHON3)'; export PYTHON3;
+
+UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+UNIT_LIBS = libpodprof.a $(WEBSOCKETS_LIBS) $(CJSON_LIBS) $(SQLITE_LIBS) \
+	$(CRYPTO_LIBS) $(CMOCKA_LIBS)
+FRONT_LIBS = libfront.a libpodprof.a $(FCGI_LIBS) $(CJSON_LIBS) \
+	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+
+UNIT_SRC =
+UNIT_FRONT =
+include tests/unit/src.mk
+include tests/unit/store.mk
+include tests/unit/capture.mk
+include tests/unit/fcgi.mk
+
+if HAVE_CMOCKA
+check_PROGRAMS += $(UNIT_SRC) $(UNIT_FRONT)
+TESTS += $(UNIT_SRC) $(UNIT_FRONT)
+endif
+
+LINTS = tests/lint/layers.sh tests/lint/headers.sh tests/lint/config.sh \
+	tests/lint/schema.sh tests/lint/man.sh
+TESTS += $(LINTS)
+EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak

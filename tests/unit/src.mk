@@ -1,0 +1,1 @@
+# Unit programs; see tests/local.mk.
