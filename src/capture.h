@@ -1,0 +1,91 @@
+/*
+ * One job from claim to its final state, as podprof-capture runs it.
+ *
+ *	claim - find - attach - ask - [kind] - detach - fsync, rename - succeed
+ *	   \______\_______\______\______\________________\__ fail, remove
+ *
+ * The kinds differ only in the middle: each is a file capture_KIND.c and a row
+ * in capture.c.
+ */
+#ifndef PODPROF_CAPTURE_H
+#define PODPROF_CAPTURE_H
+
+#include <stdint.h>
+
+#include "artifact.h"
+#include "cdp.h"
+#include "conf.h"
+#include "db.h"
+#include "err.h"
+#include "job.h"
+#include "json.h"
+
+/* Deadlines of the phases before anything is captured. */
+#define CAPTURE_FIND_MS 5000
+#define CAPTURE_ATTACH_MS 5000
+/* The app may be in one long native call (execSync, a big JSON.parse). */
+#define CAPTURE_ASK_MS 60000
+/* How long V8 may be silent: it tells nothing while it collects garbage, and
+ * since Node 22 a snapshot waits until the event loop is free. */
+#define CAPTURE_SILENCE_MS 120000
+/* What the app may take for a short question once the capture is done. */
+#define CAPTURE_AFTER_MS 2000
+/* The row hears of progress at most this often. */
+#define CAPTURE_PROGRESS_MS 500
+
+struct capture;
+
+struct capture_kind {
+	/*
+	 * Capture: returns when all bytes are in the artifact.  Errors: those
+	 * of cdp.h, artifact.h and job.h.
+	 */
+	int (*run)(struct capture *capture, struct err *err);
+	/* An event of the session; NULL: it wants none. */
+	int (*event)(struct capture *capture, const char *method,
+	    const struct json *params, struct err *err);
+};
+
+extern const struct capture_kind capture_heap_snapshot;
+extern const struct capture_kind capture_cpu_profile;
+
+/* What a kind works with. */
+struct capture {
+	const struct conf *conf;	/* borrowed */
+	struct db *db;			/* borrowed */
+	const struct capture_kind *kind;
+	struct job job;			/* as claimed */
+	struct cdp *cdp;
+	struct artifact *artifact;
+	int64_t deadline_ms;		/* of the whole job, clock_mono_ms() */
+	struct job_progress progress;	/* as it is; kept by the kind */
+	int64_t freeze_ms;		/* JOB_UNKNOWN: nothing was frozen */
+	int64_t memory_after_bytes;
+	struct job_progress told;	/* as the row has it */
+	int64_t told_ms;		/* since when: clock_mono_ms() */
+};
+
+/*
+ * Run the job to its end.
+ *
+ * Returns 0 if it succeeded; -1 with the reason, which the job's row has too,
+ * unless the row could not be written or is no longer ours.
+ */
+MUST int capture_run(const struct conf *conf, struct db *db,
+    const char *job_id, struct err *err);
+
+/* For the kinds: cdp_call() within the job's deadline.  silence_ms as in
+ * struct cdp_limit. */
+MUST int capture_call(struct capture *capture, const char *method,
+    const char *params, int64_t silence_ms, const struct cdp_stream *stream,
+    struct err *err);
+
+/* For the kinds: a jsoncut_sink_fn into the artifact; ctx is the capture. */
+MUST int capture_sink(void *ctx, const void *data, size_t len,
+    struct err *err);
+
+/* For the kinds: go over to a phase, and let the row know. */
+MUST int capture_enter(struct capture *capture, enum job_phase phase,
+    struct err *err);
+
+#endif

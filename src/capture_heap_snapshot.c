@@ -1,0 +1,71 @@
+/*
+ * Heap snapshot, method stream: HeapProfiler.takeHeapSnapshot.  V8 freezes
+ * the app, and sends the file as text chunks in
+ * HeapProfiler.addHeapSnapshotChunk events before it replies.
+ */
+#include "capture.h"
+
+#include <string.h>
+
+#include "clock.h"
+
+static int
+on_event(struct capture *c, const char *method, const struct json *params,
+    struct err *err)
+{
+	(void)err;
+	if (strcmp(method, "HeapProfiler.reportHeapSnapshotProgress") != 0)
+		return 0;
+	c->progress.done = json_int(json_get(params, "done"), JOB_UNKNOWN);
+	c->progress.total = json_int(json_get(params, "total"), JOB_UNKNOWN);
+	if (c->progress.done < 0 || c->progress.total < 0)
+		c->progress.done = c->progress.total = JOB_UNKNOWN;
+	c->progress.phase = PHASE_WRITING;
+	return 0;
+}
+
+static int
+sink(void *ctx, const void *data, size_t len, struct err *err)
+{
+	struct capture *c = ctx;
+
+	c->progress.phase = PHASE_WRITING;
+	return capture_sink(c, data, len, err);
+}
+
+static int
+run(struct capture *c, struct err *err)
+{
+	struct cdp_stream stream = {
+		.event = "HeapProfiler.addHeapSnapshotChunk",
+		.key = "chunk",
+		.sink = sink,
+		.ctx = c,
+	};
+	int64_t began_ms;
+
+	if (capture_enter(c, PHASE_STARTING, err) != 0)
+		return -1;
+	began_ms = clock_mono_ms();
+	if (capture_call(c, "HeapProfiler.takeHeapSnapshot",
+		"{\"reportProgress\":true}", CAPTURE_SILENCE_MS, &stream,
+		err) != 0) {
+		if (err != NULL && err->code == ERR_TARGET_TIMEOUT)
+			(void)err_wrap(err, "since Node 22 the inspector "
+			    "begins a snapshot only when the event loop is "
+			    "free; is the app in an endless loop, or stopped?");
+		return -1;
+	}
+	c->freeze_ms = clock_mono_ms() - began_ms;
+	if (artifact_first(c->artifact) != '{' ||
+	    artifact_last(c->artifact) != '}')
+		return err_set(err, ERR_TARGET_REFUSED,
+		    "the inspector says the snapshot is complete, but what it "
+		    "sent is not");
+	return 0;
+}
+
+const struct capture_kind capture_heap_snapshot = {
+	.run = run,
+	.event = on_event,
+};

@@ -1,0 +1,270 @@
+/*
+ * Replies are matched by id, one call at a time; whatever else arrives is an
+ * event.  A reply to a call that was given up is ignored.
+ */
+#include "cdp.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "clock.h"
+
+struct cdp {
+	struct ws *ws;
+	struct jsoncut *cut;
+	struct cdp_handler handler;
+	int64_t next_id;
+	int64_t heard_ms;	/* when the last byte came */
+	int64_t ticked_ms;
+	bool exiting;
+
+	/* The call that is running. */
+	int64_t id;		/* 0: none */
+	struct jsoncut_rule rule;
+	const struct cdp_stream *stream;
+	struct json *reply;	/* the whole message, once it came */
+};
+
+static int
+on_event(struct cdp *cdp, const struct json *message, struct err *err)
+{
+	const char *method = json_string(json_get(message, "method"));
+	const struct json *params = json_get(message, "params");
+
+	if (method == NULL)
+		return err_set(err, ERR_TARGET_REFUSED,
+		    "the inspector sent a message that is neither a reply nor "
+		    "an event");
+	if (strcmp(method, "NodeRuntime.waitingForDisconnect") == 0)
+		cdp->exiting = true;
+	if (cdp->handler.event == NULL)
+		return 0;
+	return cdp->handler.event(cdp->handler.ctx, method, params, err);
+}
+
+static int
+on_message(struct cdp *cdp, struct err *err)
+{
+	const struct buf *rest;
+	struct json *message = NULL;
+	int ret = -1;
+
+	if (jsoncut_end(cdp->cut, &rest, err) != 0)
+		return -1;
+	if (json_parse(buf_str(rest), rest->len, &message, err) != 0) {
+		if (err != NULL && err->code == ERR_INVALID) {
+			err->code = ERR_TARGET_REFUSED;
+			(void)err_wrap(err,
+			    "the inspector sent a malformed message");
+		}
+		return -1;
+	}
+	if (json_get(message, "id") != NULL) {
+		if (cdp->id != 0 && cdp->reply == NULL &&
+		    json_int(json_get(message, "id"), 0) == cdp->id) {
+			cdp->reply = message;
+			message = NULL;
+		}
+		ret = 0;
+		goto out;
+	}
+	ret = on_event(cdp, message, err);
+out:
+	json_free(&message);
+	return ret;
+}
+
+static int
+on_piece(void *ctx, const void *data, size_t len, bool first, bool last,
+    struct err *err)
+{
+	struct cdp *cdp = ctx;
+
+	cdp->heard_ms = clock_mono_ms();
+	if (first)
+		jsoncut_begin(cdp->cut,
+		    cdp->stream != NULL ? &cdp->rule : NULL,
+		    cdp->stream != NULL ? cdp->stream->sink : NULL,
+		    cdp->stream != NULL ? cdp->stream->ctx : NULL);
+	if (jsoncut_feed(cdp->cut, data, len, err) != 0)
+		return -1;
+	return last ? on_message(cdp, err) : 0;
+}
+
+int
+cdp_open(struct ws *ws, const struct ws_address *address, const char *path,
+    int64_t deadline_ms, const struct cdp_handler *handler,
+    struct cdp **ret_cdp, struct err *err)
+{
+	struct cdp *cdp = calloc(1, sizeof(*cdp));
+	int ret = -1;
+
+	if (cdp == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a session");
+	cdp->ws = ws;
+	cdp->handler = *handler;
+	cdp->next_id = 1;
+	cdp->ticked_ms = clock_mono_ms();
+	if (jsoncut_new(CDP_CONTROL_BYTES, &cdp->cut, err) != 0)
+		goto out;
+	if (ws_connect(ws, address, path, deadline_ms, on_piece, cdp, err) != 0)
+		goto out;
+	*ret_cdp = cdp;
+	cdp = NULL;
+	ret = 0;
+out:
+	cdp_close(&cdp);
+	return ret;
+}
+
+void
+cdp_close(struct cdp **cdp)
+{
+	if (cdp == NULL || *cdp == NULL)
+		return;
+	ws_disconnect((*cdp)->ws);
+	jsoncut_free(&(*cdp)->cut);
+	json_free(&(*cdp)->reply);
+	free(*cdp);
+	*cdp = NULL;
+}
+
+bool
+cdp_is_exiting(const struct cdp *cdp)
+{
+	return cdp->exiting;
+}
+
+/* Serve the connection for one tick at most. */
+static int
+serve(struct cdp *cdp, int64_t until_ms, struct err *err)
+{
+	int64_t tick_ms = cdp->ticked_ms + CDP_TICK_MS;
+
+	if (ws_service(cdp->ws, until_ms < tick_ms ? until_ms : tick_ms,
+		err) != 0)
+		return -1;
+	if (clock_mono_ms() < tick_ms)
+		return 0;
+	cdp->ticked_ms = clock_mono_ms();
+	if (cdp->handler.tick == NULL)
+		return 0;
+	return cdp->handler.tick(cdp->handler.ctx, err);
+}
+
+static int
+send_call(struct cdp *cdp, const char *method, const char *params,
+    struct err *err)
+{
+	struct buf text;
+	int ret = -1;
+
+	buf_init(&text, CDP_CONTROL_BYTES);
+	if (buf_addf(&text, err, "{\"id\":%" PRId64 ",\"method\":\"%s\"",
+		cdp->id, method) != 0)
+		goto out;
+	if (params != NULL &&
+	    buf_addf(&text, err, ",\"params\":%s", params) != 0)
+		goto out;
+	if (buf_addc(&text, '}', err) != 0)
+		goto out;
+	ret = ws_send(cdp->ws, text.data, text.len, err);
+out:
+	buf_fini(&text);
+	return ret;
+}
+
+static void
+set_stream(struct cdp *cdp, const struct cdp_stream *stream)
+{
+	cdp->stream = stream;
+	if (stream == NULL)
+		return;
+	cdp->rule = (struct jsoncut_rule){
+		.method = stream->event,
+		.id = cdp->id,
+		.outer = stream->event != NULL ? "params" : "result",
+		.inner = stream->key,
+		.form = stream->event != NULL ? JSONCUT_TEXT : JSONCUT_RAW,
+	};
+}
+
+/* What the reply says: its result, or its error in our words. */
+static int
+judge_reply(const struct json *reply, struct err *err)
+{
+	const struct json *error = json_get(reply, "error");
+	const char *text = json_string(json_get(error, "message"));
+
+	if (error == NULL)
+		return 0;
+	if (text == NULL)
+		text = "no reason given";
+	if (strstr(text, "Execution context was destroyed") != NULL)
+		return err_set(err, ERR_TARGET_EXITED,
+		    "the app is exiting: %s", text);
+	return err_set(err, ERR_TARGET_REFUSED,
+	    "the inspector refused: %s (%" PRId64 ")", text,
+	    json_int(json_get(error, "code"), 0));
+}
+
+static int
+await_reply(struct cdp *cdp, const struct cdp_limit *limit, struct err *err)
+{
+	int64_t until_ms;
+
+	cdp->heard_ms = clock_mono_ms();
+	while (cdp->reply == NULL) {
+		until_ms = limit->deadline_ms;
+		if (limit->silence_ms > 0 &&
+		    cdp->heard_ms + limit->silence_ms < until_ms)
+			until_ms = cdp->heard_ms + limit->silence_ms;
+		if (clock_mono_ms() >= until_ms)
+			return err_set(err, ERR_TARGET_TIMEOUT,
+			    until_ms == limit->deadline_ms ?
+			    "the app did not answer in time" :
+			    "the app sent nothing for %" PRId64 " s",
+			    limit->silence_ms / 1000);
+		if (serve(cdp, until_ms, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+cdp_call(struct cdp *cdp, const char *method, const char *params,
+    const struct cdp_limit *limit, const struct cdp_stream *stream,
+    struct json **ret_reply, struct err *err)
+{
+	int ret = -1;
+
+	cdp->id = cdp->next_id++;
+	set_stream(cdp, stream);
+	if (send_call(cdp, method, params, err) != 0 ||
+	    await_reply(cdp, limit, err) != 0 ||
+	    judge_reply(cdp->reply, err) != 0) {
+		(void)err_wrap(err, "%s", method);
+		goto out;
+	}
+	if (ret_reply != NULL) {
+		*ret_reply = cdp->reply;
+		cdp->reply = NULL;
+	}
+	ret = 0;
+out:
+	json_free(&cdp->reply);
+	cdp->id = 0;
+	cdp->stream = NULL;
+	return ret;
+}
+
+int
+cdp_wait(struct cdp *cdp, int64_t until_ms, struct err *err)
+{
+	while (clock_mono_ms() < until_ms && !cdp->exiting)
+		if (serve(cdp, until_ms, err) != 0)
+			return -1;
+	return 0;
+}

@@ -1,0 +1,98 @@
+/*
+ * podprof-capture: runs one job and ends.  Started by podprof.fcgi, never by
+ * hand; its log lines carry the request that asked for the job.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "capture.h"
+#include "conf.h"
+#include "config.h"
+#include "db.h"
+#include "job.h"
+#include "log.h"
+
+extern char **environ;
+
+struct options {
+	const char *config;
+	const char *request_id;
+	const char *job_id;
+};
+
+/* 0, or the exit status. */
+static int
+options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
+{
+	static const struct option longs[] = {
+		{ "request", required_argument, NULL, 'r' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*ret_exit = 2;
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			ret_options->config = optarg;
+			break;
+		case 'r':
+			ret_options->request_id = optarg;
+			break;
+		case 'V':
+			printf("podprof-capture %s\n", PACKAGE_VERSION);
+			*ret_exit = 0;
+			return -1;
+		default:
+			return -1;
+		}
+	}
+	if (argc - optind != 1) {
+		fprintf(stderr, "usage: podprof-capture [-c FILE] "
+		    "[--request ID] JOB\n"
+		    "It is started by podprof.fcgi; see "
+		    "podprof-capture(8).\n");
+		return -1;
+	}
+	ret_options->job_id = argv[optind];
+	return 0;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct options options = { NULL, NULL, NULL };
+	struct conf *conf = NULL;
+	struct db *db = NULL;
+	struct err err;
+	int status = 1;
+
+	if (options_read(argc, argv, &options, &status) != 0)
+		return status;
+	status = 1;
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)umask(077);
+	log_bind(options.request_id, options.job_id);
+	if (conf_load(options.config, environ, &conf, &err) != 0) {
+		log_error("capture", "configuration: %s", err.msg);
+		goto out;
+	}
+	log_setup(conf->log_level, conf->log_format);
+	if (job_open_db(conf->state_dir, &db, &err) != 0) {
+		log_error("capture", "%s", err.msg);
+		goto out;
+	}
+	/* What went wrong is in the job's row and was logged there. */
+	if (capture_run(conf, db, options.job_id, &err) != 0)
+		goto out;
+	status = 0;
+out:
+	db_close(&db);
+	conf_free(&conf);
+	return status;
+}

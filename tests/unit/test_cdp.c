@@ -1,0 +1,639 @@
+/*
+ * ws, cdp and target against a scripted inspector: every way in which the
+ * other side can refuse, lie, stall or leave must end in its own error, in
+ * time.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <poll.h>
+
+#include "cdp.h"
+#include "clock.h"
+#include "inspector.h"
+#include "target.h"
+
+#define LIST                                                                   \
+	"[{\"type\":\"page\",\"webSocketDebuggerUrl\":\"ws://x/page\"},"       \
+	"{\"type\":\"node\",\"webSocketDebuggerUrl\":"                         \
+	"\"ws://127.0.0.1:1/uuid\"}]"
+
+static struct inspector in;
+
+/* How long a stalled script keeps its connection: until the client leaves. */
+static void
+stall(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	(void)poll(&p, 1, 20000);
+}
+
+static int64_t
+soon(void)
+{
+	return clock_mono_ms() + 300;
+}
+
+static int64_t
+later(void)
+{
+	return clock_mono_ms() + 10000;
+}
+
+static const char *
+inspector_name(void)
+{
+	static char name[64];
+
+	(void)snprintf(name, sizeof(name), "127.0.0.1:%u", (unsigned)in.port);
+	return name;
+}
+
+static void
+find(const char *name, int64_t deadline_ms, int want, int want_code,
+    const char *want_text, struct target *target)
+{
+	struct ws *ws = NULL;
+	struct err err;
+
+	assert_ok(ws_new(&ws, &err), err);
+	if (want == 0)
+		assert_ok(target_find(ws, name, deadline_ms, target, &err),
+		    err);
+	else
+		assert_err(target_find(ws, name, deadline_ms, target, &err),
+		    err, want_code, want_text);
+	ws_free(&ws);
+	assert_null(ws);
+}
+
+static void
+script_list(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_answer(fd, 200, LIST);
+}
+
+static void
+test_find(void **state)
+{
+	struct target target;
+	char host[64];
+
+	(void)state;
+	inspector_start(&in, script_list);
+	find(inspector_name(), later(), 0, 0, NULL, &target);
+	assert_string_equal(target.path, "/uuid");
+	assert_string_equal(target.address.ip, "127.0.0.1");
+	assert_int_equal(target.address.port, in.port);
+	/* Node refuses a Host that is a name. */
+	(void)snprintf(host, sizeof(host), "ost: 127.0.0.1:%u\r\n",
+	    (unsigned)in.port);
+	assert_non_null(strstr(in.request, host));
+	assert_non_null(strstr(in.request, "GET /json/list "));
+	inspector_stop(&in);
+}
+
+static void
+test_find_whole_address(void **state)
+{
+	struct target target;
+
+	(void)state;
+	find("ws://127.0.0.1:9229/abc", later(), 0, 0, NULL, &target);
+	assert_string_equal(target.path, "/abc");
+	assert_int_equal(target.address.port, 9229);
+	find("ws://[::1]:9230/abc", later(), 0, 0, NULL, &target);
+	assert_string_equal(target.address.ip, "::1");
+}
+
+static void
+test_find_nobody(void **state)
+{
+	struct target target;
+
+	(void)state;
+	inspector_start(&in, script_list);
+	inspector_stop(&in);
+	find(inspector_name(), later(), -1, ERR_TARGET_UNREACHABLE,
+	    inspector_name(), &target);
+	find(inspector_name(), later(), -1, ERR_TARGET_UNREACHABLE,
+	    "--inspect=127.0.0.1:9229", &target);
+	find("no-such-host.invalid:1", later(), -1, ERR_TARGET_UNREACHABLE,
+	    "no-such-host.invalid", &target);
+	find("nonsense", later(), -1, ERR_INVALID, "HOST:PORT", &target);
+}
+
+static const char *list_body;
+static int list_status = 200;
+
+static void
+script_list_body(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_answer(fd, list_status, list_body);
+}
+
+static void
+test_find_nonsense(void **state)
+{
+	static const char *const bodies[] = {
+		"", "[]", "{}", "[", "[1,null,{}]",
+		"[{\"type\":\"node\"}]",
+		"[{\"type\":\"node\",\"webSocketDebuggerUrl\":\"ws://x\"}]",
+		"[{\"type\":\"node\",\"webSocketDebuggerUrl\":"
+		"\"ws://x/a b\"}]",
+		"[{\"type\":\"node\",\"webSocketDebuggerUrl\":\"http://x/a\"}]",
+	};
+	struct target target;
+	size_t i;
+
+	(void)state;
+	inspector_start(&in, script_list_body);
+	for (i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		list_body = bodies[i];
+		find(inspector_name(), later(), -1, ERR_TARGET_REFUSED,
+		    "does not answer as a Node inspector", &target);
+	}
+	list_body = LIST;
+	list_status = 404;
+	find(inspector_name(), later(), -1, ERR_TARGET_REFUSED,
+	    "--inspect-publish-uid", &target);
+	list_status = 200;
+	inspector_stop(&in);
+}
+
+static void
+script_garbage(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_send(fd, "SSH-2.0-OpenSSH\r\n", 17);
+}
+
+static void
+script_silent(struct inspector *self, int fd, int n)
+{
+	(void)self;
+	(void)n;
+	stall(fd);
+}
+
+static void
+script_half_list(struct inspector *self, int fd, int n)
+{
+	const char head[] = "HTTP/1.0 200 OK\r\nContent-Length: 100\r\n\r\n[";
+
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_send(fd, head, strlen(head));
+}
+
+static void
+script_endless_list(struct inspector *self, int fd, int n)
+{
+	static char blank[65536];
+	const char head[] = "HTTP/1.0 200 OK\r\nContent-Length: 99999999\r\n"
+	    "\r\n";
+	int i;
+
+	(void)n;
+	memset(blank, ' ', sizeof(blank));
+	inspector_read_head(self, fd);
+	inspector_send(fd, head, strlen(head));
+	for (i = 0; i < 64; i++)
+		inspector_send(fd, blank, sizeof(blank));
+}
+
+static void
+test_find_trouble(void **state)
+{
+	struct target target;
+	int64_t began_ms;
+
+	(void)state;
+	inspector_start(&in, script_garbage);
+	find(inspector_name(), later(), -1, ERR_TARGET_REFUSED,
+	    inspector_name(), &target);
+	inspector_stop(&in);
+
+	inspector_start(&in, script_half_list);
+	find(inspector_name(), later(), -1, ERR_TARGET_REFUSED,
+	    inspector_name(), &target);
+	inspector_stop(&in);
+
+	inspector_start(&in, script_endless_list);
+	find(inspector_name(), later(), -1, ERR_TARGET_REFUSED, "over",
+	    &target);
+	inspector_stop(&in);
+
+	inspector_start(&in, script_silent);
+	began_ms = clock_mono_ms();
+	find(inspector_name(), soon(), -1, ERR_TARGET_TIMEOUT, "SIGSTOP",
+	    &target);
+	assert_true(clock_mono_ms() - began_ms < 5000);
+	inspector_stop(&in);
+}
+
+/* A session at ws://…/uuid, and what was received in it. */
+struct session {
+	struct ws *ws;
+	struct cdp *cdp;
+	struct buf got;
+	int events;
+	int ticks;
+	char event_name[64];
+};
+
+static int
+on_event(void *ctx, const char *method, const struct json *params,
+    struct err *err)
+{
+	struct session *s = ctx;
+
+	(void)params;
+	s->events++;
+	(void)snprintf(s->event_name, sizeof(s->event_name), "%s", method);
+	if (strcmp(method, "Stop.now") == 0)
+		return err_set(err, ERR_INTERNAL, "told to stop");
+	return 0;
+}
+
+static int
+on_tick(void *ctx, struct err *err)
+{
+	struct session *s = ctx;
+
+	(void)err;
+	s->ticks++;
+	return 0;
+}
+
+static int
+sink(void *ctx, const void *data, size_t len, struct err *err)
+{
+	struct session *s = ctx;
+
+	return buf_add(&s->got, data, len, err);
+}
+
+static void
+session_open(struct session *s, inspector_fn *script)
+{
+	struct cdp_handler handler = { on_event, on_tick, s };
+	struct ws_address address = { .ip = "127.0.0.1" };
+	struct err err;
+
+	memset(s, 0, sizeof(*s));
+	buf_init(&s->got, 8 << 20);
+	inspector_start(&in, script);
+	address.port = in.port;
+	assert_ok(ws_new(&s->ws, &err), err);
+	assert_ok(cdp_open(s->ws, &address, "/uuid", later(), &handler,
+		&s->cdp, &err), err);
+	assert_non_null(strstr(in.request, "GET /uuid "));
+	/* Node does not negotiate it, and its frames must not need it. */
+	assert_null(strcasestr(in.request, "permessage-deflate"));
+}
+
+static void
+session_close(struct session *s)
+{
+	cdp_close(&s->cdp);
+	ws_free(&s->ws);
+	buf_fini(&s->got);
+	inspector_stop(&in);
+}
+
+static char heard[2048];
+
+static void
+script_replies(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	if (inspector_hear(fd, heard, sizeof(heard)) < 0)
+		return;
+	inspector_say(fd, "{\"method\":\"Some.event\",\"params\":{}}");
+	inspector_say(fd, "{\"id\":99,\"result\":{}}");
+	inspector_say(fd, "{\"id\":1,\"result\":{\"x\":5}}");
+	if (inspector_hear(fd, heard, sizeof(heard)) < 0)
+		return;
+	inspector_say(fd, "{\"id\":2,\"error\":{\"code\":-32601,\"message\":"
+	    "\"'No.such' wasn't found\"}}");
+	stall(fd);
+}
+
+static void
+test_calls(void **state)
+{
+	struct session s;
+	struct cdp_limit limit = { .deadline_ms = later() };
+	struct json *reply = NULL;
+	struct err err;
+
+	(void)state;
+	session_open(&s, script_replies);
+	assert_ok(cdp_call(s.cdp, "Some.method", "{\"a\":1}", &limit, NULL,
+		&reply, &err), err);
+	assert_string_equal(heard,
+	    "{\"id\":1,\"method\":\"Some.method\",\"params\":{\"a\":1}}");
+	assert_int_equal(json_int(json_path(reply, "result", "x"), 0), 5);
+	json_free(&reply);
+	assert_int_equal(s.events, 1);
+	assert_string_equal(s.event_name, "Some.event");
+	assert_err(cdp_call(s.cdp, "No.such", NULL, &limit, NULL, &reply,
+		&err), err, ERR_TARGET_REFUSED, "wasn't found");
+	assert_non_null(strstr(err.msg, "No.such: "));
+	assert_null(reply);
+	assert_string_equal(heard, "{\"id\":2,\"method\":\"No.such\"}");
+	session_close(&s);
+}
+
+static void
+script_streams(struct inspector *self, int fd, int n)
+{
+	const char head[] = "{\"id\":2,\"result\":{\"profile\":[";
+	size_t len = strlen(head) + 3000000 + 4;
+	char *big = malloc(len);
+	size_t i;
+
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	(void)inspector_hear(fd, heard, sizeof(heard));
+	inspector_say(fd, "{\"method\":\"P.chunk\",\"params\":{\"chunk\":"
+	    "\"{\\\"a\\\":\"}}");
+	inspector_say(fd, "{\"method\":\"P.other\",\"params\":{\"chunk\":"
+	    "\"not this\"}}");
+	inspector_say(fd, "{\"method\":\"P.chunk\",\"params\":{\"chunk\":"
+	    "\"\\u00e9}\"}}");
+	inspector_say(fd, "{\"id\":1,\"result\":{}}");
+	(void)inspector_hear(fd, heard, sizeof(heard));
+	memcpy(big, head, strlen(head));
+	for (i = 0; i < 1500000; i++)
+		memcpy(big + strlen(head) + 2 * i, "1,", 2);
+	memcpy(big + len - 4, "1]}}", 4);
+	inspector_frame(fd, 0x81, big, len);
+	free(big);
+	stall(fd);
+}
+
+static void
+test_streams(void **state)
+{
+	struct session s;
+	struct cdp_limit limit = { .deadline_ms = later() };
+	struct cdp_stream events = { "P.chunk", "chunk", sink, &s };
+	struct cdp_stream reply = { NULL, "profile", sink, &s };
+	struct err err;
+
+	(void)state;
+	session_open(&s, script_streams);
+	assert_ok(cdp_call(s.cdp, "P.take", NULL, &limit, &events, NULL,
+		&err), err);
+	assert_string_equal(buf_str(&s.got), "{\"a\":\xc3\xa9}");
+	assert_int_equal(s.events, 3);
+	buf_reset(&s.got);
+	assert_ok(cdp_call(s.cdp, "P.stop", NULL, &limit, &reply, NULL, &err),
+	    err);
+	/* Three times the bound of what may be in memory. */
+	assert_int_equal(s.got.len, 3000000 + 3);
+	assert_int_equal(s.got.data[0], '[');
+	assert_int_equal(s.got.data[s.got.len - 1], ']');
+	session_close(&s);
+}
+
+/* After the upgrade and one call: send this, then stall or leave. */
+static const char *said;
+static size_t said_len;
+static unsigned char said_opcode;
+static bool leaves;
+
+static void
+script_says(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	(void)inspector_hear(fd, heard, sizeof(heard));
+	inspector_frame(fd, said_opcode, said, said_len);
+	if (!leaves)
+		stall(fd);
+}
+
+#define SAID(text) text, sizeof(text) - 1
+
+static void
+expect_call(const char *text, size_t len, unsigned char opcode, bool leave,
+    const struct cdp_limit *limit, int want_code, const char *want_text)
+{
+	struct session s;
+	struct err err;
+
+	said = text;
+	said_len = len;
+	said_opcode = opcode;
+	leaves = leave;
+	session_open(&s, script_says);
+	assert_err(cdp_call(s.cdp, "X.y", NULL, limit, NULL, NULL, &err), err,
+	    want_code, want_text);
+	session_close(&s);
+}
+
+static void
+test_call_trouble(void **state)
+{
+	static const char *const nonsense[] = {
+		"not json", "[]", "{}", "{\"id\":", "{\"id\":1}}", "\"id\"",
+		"{\"a\":nul}", "\xff\xfe",
+	};
+	static char huge[CDP_CONTROL_BYTES + 100];
+	struct cdp_limit limit = { .deadline_ms = later() };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
+		expect_call(nonsense[i], strlen(nonsense[i]), 0x81, false,
+		    &limit, ERR_TARGET_REFUSED, "X.y: ");
+	memset(huge, ' ', sizeof(huge));
+	memcpy(huge, "{", 1);
+	expect_call(huge, sizeof(huge), 0x81, false, &limit,
+	    ERR_TARGET_REFUSED, "control message of over");
+	expect_call(SAID("{}"), 0x82, false, &limit, ERR_TARGET_REFUSED,
+	    "binary");
+	expect_call(SAID("{\"method\":\"Stop.now\"}"), 0x81, false, &limit,
+	    ERR_INTERNAL, "told to stop");
+	expect_call(SAID("{\"id\":1,\"error\":{\"message\":"
+	    "\"Execution context was destroyed.\"}}"), 0x81, false, &limit,
+	    ERR_TARGET_EXITED, "exiting");
+	expect_call(SAID("{\"id\":1,\"error\":7}"), 0x81, false, &limit,
+	    ERR_TARGET_REFUSED, "no reason given");
+	expect_call(SAID("{\"method\":\"A.b\"}"), 0x81, true, &limit,
+	    ERR_TARGET_EXITED, "connection broke");
+	expect_call(SAID("\x03\xe8"), 0x88, true, &limit, ERR_TARGET_EXITED,
+	    "connection broke");
+}
+
+static void
+test_call_deadlines(void **state)
+{
+	struct cdp_limit deadline = { .deadline_ms = soon() };
+	struct cdp_limit silence = { .deadline_ms = later() + 60000,
+		.silence_ms = 300 };
+	int64_t began_ms = clock_mono_ms();
+
+	(void)state;
+	expect_call(SAID("{\"method\":\"A.b\"}"), 0x81, false, &deadline,
+	    ERR_TARGET_TIMEOUT, "in time");
+	expect_call(SAID("{\"method\":\"A.b\"}"), 0x81, false, &silence,
+	    ERR_TARGET_TIMEOUT, "sent nothing");
+	assert_true(clock_mono_ms() - began_ms < 8000);
+}
+
+static int opcodes[8];
+static int opcodes_len;
+
+static void
+script_exits(struct inspector *self, int fd, int n)
+{
+	int opcode;
+
+	(void)n;
+	opcodes_len = 0;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	inspector_say(fd, "{\"method\":\"NodeRuntime.waitingForDisconnect\"}");
+	while ((opcode = inspector_hear(fd, heard, sizeof(heard))) >= 0 &&
+	    opcodes_len < 8)
+		opcodes[opcodes_len++] = opcode;
+}
+
+static void
+test_wait_ends_with_the_app(void **state)
+{
+	struct session s;
+	struct err err;
+	int64_t began_ms = clock_mono_ms();
+
+	(void)state;
+	session_open(&s, script_exits);
+	assert_ok(cdp_wait(s.cdp, later(), &err), err);
+	assert_true(cdp_is_exiting(s.cdp));
+	assert_true(clock_mono_ms() - began_ms < 5000);
+	session_close(&s);
+}
+
+static void
+script_waits(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	opcodes_len = 0;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	for (;;) {
+		int opcode = inspector_hear(fd, heard, sizeof(heard));
+
+		if (opcode < 0 || opcodes_len == 8)
+			return;
+		opcodes[opcodes_len++] = opcode;
+	}
+}
+
+static void
+test_wait_ticks_and_sends_nothing(void **state)
+{
+	struct session s;
+	struct err err;
+	int i;
+
+	(void)state;
+	session_open(&s, script_waits);
+	assert_ok(cdp_wait(s.cdp, clock_mono_ms() + 4 * CDP_TICK_MS, &err),
+	    err);
+	assert_true(s.ticks >= 3);
+	session_close(&s);
+	/* A ping or pong (0x89, 0x8a) would end a session with Node. */
+	for (i = 0; i < opcodes_len; i++)
+		assert_int_equal(opcodes[i], 0x88);
+}
+
+static void
+script_tells(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	(void)inspector_hear(fd, heard, sizeof(heard));
+	inspector_frame(fd, 0x81, said, said_len);
+	stall(fd);
+}
+
+static int
+ask(const char *text, struct target_facts *facts, struct err *err)
+{
+	struct session s;
+	struct cdp_limit limit = { .deadline_ms = later() };
+	int ret;
+
+	said = text;
+	said_len = strlen(text);
+	session_open(&s, script_tells);
+	ret = target_ask(s.cdp, &limit, facts, err);
+	session_close(&s);
+	return ret;
+}
+
+static void
+test_ask(void **state)
+{
+	struct target_facts facts;
+	struct err err;
+
+	(void)state;
+	assert_ok(ask("{\"id\":1,\"result\":{\"result\":{\"type\":\"string\","
+		"\"value\":\"{\\\"pid\\\":7,\\\"node\\\":\\\"v20.20.2\\\","
+		"\\\"rss\\\":1000,\\\"heapUsed\\\":500}\"}}}", &facts, &err),
+	    err);
+	assert_int_equal(facts.pid, 7);
+	assert_string_equal(facts.node, "v20.20.2");
+	assert_int_equal(facts.rss_bytes, 1000);
+	assert_int_equal(facts.heap_used_bytes, 500);
+	/* Under --inspect-brk there is no pid; and an app may lie. */
+	assert_ok(ask("{\"id\":1,\"result\":{\"result\":{\"value\":"
+		"\"{\\\"node\\\":\\\"a b\\\",\\\"rss\\\":1e300}\"}}}", &facts,
+		&err), err);
+	assert_int_equal(facts.pid, -1);
+	assert_string_equal(facts.node, "");
+	assert_int_equal(facts.rss_bytes, -1);
+	assert_err(ask("{\"id\":1,\"result\":{\"result\":{\"value\":"
+		"\"x\"}}}", &facts, &err), err, ERR_TARGET_REFUSED,
+	    "not JSON");
+	assert_err(ask("{\"id\":1,\"result\":{\"exceptionDetails\":{}}}",
+		&facts, &err), err, ERR_TARGET_REFUSED, "replaced");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_find_whole_address),
+		cmocka_unit_test(test_find_nobody),
+		cmocka_unit_test(test_find_nonsense),
+		cmocka_unit_test(test_find_trouble),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_call_trouble),
+		cmocka_unit_test(test_call_deadlines),
+		cmocka_unit_test(test_wait_ends_with_the_app),
+		cmocka_unit_test(test_wait_ticks_and_sends_nothing),
+		cmocka_unit_test(test_ask),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
