@@ -22,6 +22,7 @@ include tests/unit/src.mk
 include tests/unit/store.mk
 include tests/unit/capture.mk
 include tests/unit/fcgi.mk
+include tests/fuzz/local.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_SRC) $(UNIT_FRONT)

@@ -1,0 +1,496 @@
+/*
+ * capture: a whole job against a scripted inspector and a real database, and
+ * what is left of it when something fails in the middle.
+ */
+#include "test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "capture.h"
+#include "clock.h"
+#include "inspector.h"
+
+#define FACTS                                                                  \
+	"{\"result\":{\"type\":\"string\",\"value\":\"{\\\"pid\\\":7,"         \
+	"\\\"node\\\":\\\"v20.20.2\\\",\\\"rss\\\":1000,"                      \
+	"\\\"heapUsed\\\":500}\"}}"
+
+static char dir[256];
+static struct inspector in;
+static struct conf *conf;
+static struct db *db;
+static struct job job;
+static char heard[4096];
+
+/* Failures to inject, by call; 0: none. */
+static int write_errno;
+static int fsync_errno;
+
+ssize_t __real_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+/* Log lines on stderr are written for real. */
+ssize_t
+__wrap_write(int fd, const void *data, size_t len)
+{
+	if (write_errno == 0 || fd == STDERR_FILENO)
+		return __real_write(fd, data, len);
+	errno = write_errno;
+	return -1;
+}
+
+int
+__wrap_fsync(int fd)
+{
+	if (fsync_errno == 0)
+		return __real_fsync(fd);
+	errno = fsync_errno;
+	return -1;
+}
+
+/* What the app does with a method; NULL: reply with an empty result. */
+typedef bool method_fn(int fd, long long id, const char *method);
+static method_fn *on_method;
+
+static void
+reply(int fd, long long id, const char *result)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text), "{\"id\":%lld,\"result\":%s}", id,
+	    result);
+	inspector_say(fd, text);
+}
+
+static void
+script(struct inspector *self, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(self, fd);
+	if (strstr(self->request, "/json/list") != NULL) {
+		inspector_answer(fd, 200, "[{\"type\":\"node\","
+		    "\"webSocketDebuggerUrl\":\"ws://127.0.0.1/u\"}]");
+		return;
+	}
+	inspector_upgrade(self, fd);
+	while (inspector_hear(fd, heard, sizeof(heard)) == 0x81) {
+		long long id = 0;
+		char method[128] = "";
+
+		(void)sscanf(heard, "{\"id\":%lld,\"method\":\"%127[^\"]\"",
+		    &id, method);
+		if (on_method != NULL && on_method(fd, id, method))
+			continue;
+		if (strcmp(method, "Runtime.evaluate") == 0)
+			reply(fd, id, FACTS);
+		else
+			reply(fd, id, "{}");
+	}
+}
+
+static void
+begin(enum job_kind kind, int64_t duration_ms, const char *limits,
+    method_fn *fn)
+{
+	char path[300], text[600];
+	char *const env[] = { NULL };
+	struct job_order order = {
+		.app = "sample",
+		.pod = "pod-1",
+		.kind = kind,
+		.method = METHOD_AUTO,
+		.duration_ms = duration_ms,
+		.interval_us = JOB_UNKNOWN,
+		.requested_by = "tester",
+		.request_id = "r-1",
+		.profiles_max = 4,
+	};
+	struct err err;
+	FILE *file;
+
+	write_errno = fsync_errno = 0;
+	on_method = fn;
+	test_make_dir(dir);
+	inspector_start(&in, script);
+	(void)snprintf(path, sizeof(path), "%s/podprof.conf", dir);
+	(void)snprintf(text, sizeof(text), "[podprof]\nstate_dir = %s\n"
+	    "pod = pod-1\nlog_level = error\n[app sample]\n"
+	    "inspector = 127.0.0.1:%u\n[limits]\n%s\n", dir,
+	    (unsigned)in.port, limits);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_ok(conf_load(path, env, &conf, &err), err);
+	assert_ok(artifact_check_dirs(dir, &err), err);
+	assert_ok(job_open_db(dir, &db, &err), err);
+	assert_ok(job_create(db, dir, &order, &job, &err), err);
+}
+
+static void
+end(void)
+{
+	write_errno = fsync_errno = 0;
+	db_close(&db);
+	conf_free(&conf);
+	inspector_stop(&in);
+	test_remove_dir(dir);
+}
+
+static void
+read_job(void)
+{
+	struct err err;
+
+	assert_ok(job_get(db, dir, "sample", "pod-1", job.id, &job, &err),
+	    err);
+}
+
+static int
+count_files(void)
+{
+	char path[300];
+	struct dirent *entry;
+	DIR *d;
+	int n = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/artifacts", dir);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL)
+		if (entry->d_name[0] != '.')
+			n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* The job failed, in the row as to the caller, and left nothing. */
+static void
+expect_failure(int code, const char *text)
+{
+	struct err err;
+
+	assert_err(capture_run(conf, db, job.id, &err), err, code, text);
+	write_errno = fsync_errno = 0;
+	read_job();
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_int_equal(job.error.code, code);
+	assert_string_equal(job.error.msg, err.msg);
+	assert_int_equal(count_files(), 0);
+	end();
+}
+
+static bool
+takes_snapshot(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
+		return false;
+	inspector_say(fd, "{\"method\":\"HeapProfiler.reportHeapSnapshot"
+	    "Progress\",\"params\":{\"done\":5,\"total\":10}}");
+	inspector_say(fd, "{\"method\":\"HeapProfiler.reportHeapSnapshot"
+	    "Progress\",\"params\":{\"done\":10,\"total\":10,"
+	    "\"finished\":true}}");
+	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
+	    "\"params\":{\"chunk\":\"{\\\"snapshot\\\":\"}}");
+	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
+	    "\"params\":{\"chunk\":\"{}}\"}}");
+	reply(fd, id, "{}");
+	return true;
+}
+
+static void
+test_heap_snapshot(void **state)
+{
+	char path[400], text[64] = "";
+	struct err err;
+	FILE *file;
+
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "keep = 1h", takes_snapshot);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(job.phase, PHASE_NONE);
+	assert_true(job.accepted_at_ms > 0);
+	assert_int_equal(job.target_pid, 7);
+	assert_string_equal(job.target_node, "v20.20.2");
+	assert_int_equal(job.used_method, METHOD_STREAM);
+	assert_int_equal(job.progress_done, 10);
+	assert_int_equal(job.progress_total, 10);
+	assert_int_equal(job.progress_bytes, 15);
+	assert_true(job.freeze_ms >= 0);
+	assert_int_equal(job.memory_before_bytes, 1000);
+	assert_int_equal(job.memory_after_bytes, 1000);
+	assert_int_equal(job.expires_at_ms - job.finished_at_ms, 3600000);
+	assert_int_equal(job.sum.size_bytes, 15);
+	/* printf '{"snapshot":{}}' | sha256sum */
+	assert_string_equal(job.sum.sha256, "ea4523db09074d08343746ed69f2c19c"
+	    "2a7b304216fe03c84447df49700bc44a");
+	(void)snprintf(path, sizeof(path), "%s/artifacts/%s.heapsnapshot", dir,
+	    job.id);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	(void)fclose(file);
+	assert_string_equal(text, "{\"snapshot\":{}}");
+	assert_int_equal(count_files(), 1);
+	end();
+}
+
+static bool
+takes_profile(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "Profiler.stop") != 0)
+		return false;
+	reply(fd, id, "{\"profile\":{\"nodes\":[],\"samples\":[1,2]}}");
+	return true;
+}
+
+static void
+test_cpu_profile(void **state)
+{
+	int64_t began_ms = clock_mono_ms();
+	struct err err;
+
+	(void)state;
+	begin(JOB_CPU_PROFILE, 200, "", takes_profile);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_true(clock_mono_ms() - began_ms >= 200);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(job.freeze_ms, JOB_UNKNOWN);
+	assert_int_equal(job.sum.size_bytes,
+	    strlen("{\"nodes\":[],\"samples\":[1,2]}"));
+	end();
+}
+
+static bool
+exits_while_profiled(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "Profiler.start") == 0) {
+		reply(fd, id, "{}");
+		inspector_say(fd,
+		    "{\"method\":\"NodeRuntime.waitingForDisconnect\"}");
+		return true;
+	}
+	return takes_profile(fd, id, method);
+}
+
+/* An app that comes to its end is not held up for the rest of a minute, and
+ * what was seen of it is kept. */
+static void
+test_cpu_profile_of_exiting_app(void **state)
+{
+	int64_t began_ms = clock_mono_ms();
+	struct err err;
+
+	(void)state;
+	begin(JOB_CPU_PROFILE, 60000, "", exits_while_profiled);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_true(clock_mono_ms() - began_ms < 10000);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	end();
+}
+
+static void
+test_profile_missing(void **state)
+{
+	(void)state;
+	begin(JOB_CPU_PROFILE, 100, "", NULL);
+	expect_failure(ERR_TARGET_REFUSED, "no profile");
+}
+
+static bool
+truncates(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
+		return false;
+	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
+	    "\"params\":{\"chunk\":\"{\\\"snapshot\\\":{\"}}");
+	reply(fd, id, "{}");
+	return true;
+}
+
+static void
+test_truncated_snapshot(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", truncates);
+	expect_failure(ERR_TARGET_REFUSED, "complete");
+}
+
+static void
+test_empty_snapshot(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", NULL);
+	expect_failure(ERR_TARGET_REFUSED, "complete");
+}
+
+static bool
+dies(int fd, long long id, const char *method)
+{
+	(void)id;
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
+		return false;
+	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
+	    "\"params\":{\"chunk\":\"{\"}}");
+	(void)shutdown(fd, SHUT_RDWR);
+	return true;
+}
+
+static void
+test_app_dies(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", dies);
+	expect_failure(ERR_TARGET_EXITED, "the app ended");
+}
+
+static bool
+stalls(int fd, long long id, const char *method)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	(void)id;
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
+		return false;
+	(void)poll(&p, 1, 20000);
+	return true;
+}
+
+static void
+test_job_timeout(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "job_timeout = 1s", stalls);
+	expect_failure(ERR_TARGET_TIMEOUT, "did not answer in time");
+}
+
+static void
+test_no_inspector(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", NULL);
+	inspector_stop(&in);
+	assert_err(capture_run(conf, db, job.id, &err), err,
+	    ERR_TARGET_UNREACHABLE, "--inspect=127.0.0.1:9229");
+	read_job();
+	assert_int_equal(job.state, JOB_FAILED);
+	/* Whoever asked for it is still waiting for the verdict. */
+	assert_int_equal(job.accepted_at_ms, JOB_UNKNOWN);
+	assert_int_equal(count_files(), 0);
+	db_close(&db);
+	conf_free(&conf);
+	test_remove_dir(dir);
+}
+
+static bool
+fills_disk(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") == 0)
+		write_errno = ENOSPC;
+	return takes_snapshot(fd, id, method);
+}
+
+static void
+test_disk_full(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", fills_disk);
+	expect_failure(ERR_SPACE, "No space left");
+}
+
+static bool
+breaks_fsync(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") == 0)
+		fsync_errno = EIO;
+	return takes_snapshot(fd, id, method);
+}
+
+static void
+test_fsync_fails(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", breaks_fsync);
+	expect_failure(ERR_STATE, "Input/output error");
+}
+
+/* Somebody else ends the job while V8 writes: what comes is thrown away and
+ * the row stays as that somebody left it. */
+static bool
+loses_job(int fd, long long id, const char *method)
+{
+	struct db *other = NULL;
+	struct err why, err;
+
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") == 0) {
+		(void)err_set(&why, ERR_INTERRUPTED, "ended by another");
+		if (job_open_db(dir, &other, &err) != 0 ||
+		    job_fail(other, job.id, &why, &err) != 0)
+			(void)fprintf(stderr, "%s\n", err.msg);
+		db_close(&other);
+	}
+	return takes_snapshot(fd, id, method);
+}
+
+static void
+test_job_lost(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", loses_job);
+	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT, "");
+	read_job();
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_string_equal(job.error.msg, "ended by another");
+	assert_int_equal(count_files(), 0);
+	end();
+}
+
+static void
+test_claimed_once(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_snapshot);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT, "");
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(count_files(), 1);
+	end();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_heap_snapshot),
+		cmocka_unit_test(test_cpu_profile),
+		cmocka_unit_test(test_cpu_profile_of_exiting_app),
+		cmocka_unit_test(test_profile_missing),
+		cmocka_unit_test(test_truncated_snapshot),
+		cmocka_unit_test(test_empty_snapshot),
+		cmocka_unit_test(test_app_dies),
+		cmocka_unit_test(test_job_timeout),
+		cmocka_unit_test(test_no_inspector),
+		cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_fsync_fails),
+		cmocka_unit_test(test_job_lost),
+		cmocka_unit_test(test_claimed_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
