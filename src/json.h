@@ -18,7 +18,9 @@ struct json;	/* a value; it owns what is below it */
 /*
  * Parse exactly len bytes: one value, white space around it, nothing after.
  * Duplicate keys: the first wins.
- *   ERR_INVALID  not JSON, or deeper than 64 levels
+ *   ERR_INVALID  not JSON (RFC 8259), deeper than 64 levels, or with what
+ *                cannot be kept here: \u0000, half a surrogate pair, a number
+ *                of over 63 characters; the message has the byte's offset
  *   ERR_NOMEM
  */
 MUST int json_parse(const char *text, size_t len, struct json **ret_json,
@@ -50,6 +52,9 @@ const char *json_key(const struct json *member);  /* NULL in an array */
  * Building.  The new value is inside its parent already; a root is freed with
  * json_free().  Without memory: NULL, or -1.  A NULL parent (from a call that
  * failed) is accepted and fails again, so a builder may check at the end.
+ *
+ * A string that is not UTF-8 has its wrong bytes replaced by U+FFFD.  A whole
+ * number of 16 digits or more is printed exactly, but reads as no number.
  */
 struct json *json_new_object(void);
 struct json *json_put_object(struct json *object, const char *key);

@@ -46,6 +46,10 @@ void str_format_duration(int64_t ms, char out[STR_QUANTITY_MAX]);
 #define STR_NAME_MAX 64
 bool str_is_name(const char *s);
 
+/* Bytes (1..4) of the well-formed UTF-8 character (RFC 3629) that the len
+ * bytes at s begin with; 0 if they begin with none. */
+size_t str_utf8_char(const char *s, size_t len);
+
 /* True for text that is well-formed UTF-8 (RFC 3629) of len bytes. */
 bool str_is_utf8(const char *s, size_t len);
 
@@ -57,8 +61,9 @@ bool str_is_hex(const char *s, size_t len);
 
 /*
  * Append s with every byte that could end a line, forge a field or reach a
- * terminal escaped: control bytes, DEL and bytes that are not UTF-8 become
- * \xNN, '"' and '\' get a '\'.
+ * terminal escaped: control bytes, DEL, the C1 controls (U+0080..U+009F) and
+ * bytes that are not UTF-8 become \xNN, '"' and '\' get a '\'.  On failure
+ * (ERR_TOO_LARGE, ERR_NOMEM) out may have got a part.
  */
 MUST int str_escape(struct buf *out, const char *s, struct err *err);
 
