@@ -8,7 +8,8 @@
  * an app, where the key is the longest known one at the end and NAME the
  * lower-cased rest), the file, the default.  The file is the one of -c, else of
  * PODPROF_CONFIG, else PODPROF_SYSCONFDIR/podprof.conf; the last may be
- * absent, the others not.
+ * absent, the others not.  A value may be empty where that says something: an
+ * empty `pod` is $POD_NAME, else the host name.
  */
 #ifndef PODPROF_CONF_H
 #define PODPROF_CONF_H
@@ -48,7 +49,7 @@ struct conf_app {
 
 struct conf {
 	const char *state_dir;
-	const char *pod;	/* never "" */
+	const char *pod;	/* 1..253 bytes, never "" */
 	int64_t threads;
 	enum log_level log_level;
 	enum log_format log_format;
@@ -106,11 +107,15 @@ const struct conf_app *conf_find_app(const struct conf *conf,
  * file that conf_load() would accept:
  *
  *	[podprof]
- *	threads = 4		# default
- *	state_dir = /srv/podprof	# file:/etc/podprof/podprof.conf:3
- *	pod = web-1		# env:PODPROF_POD
+ *	# file:/etc/podprof/podprof.conf:3
+ *	state_dir = /srv/podprof
+ *	# env:PODPROF_POD
+ *	pod = web-1
+ *	# default
+ *	threads = 4
  *
- * (The origin stands in a comment line above each key.)
+ * A value is the text that was given.  The default of pod says where it is
+ * from: default:POD_NAME or default:host-name.
  */
 MUST int conf_show(const struct conf *conf, struct buf *out,
     struct err *err);
@@ -126,6 +131,11 @@ MUST int conf_template(struct buf *out, struct err *err);
 /* Variables that begin with PODPROF_ and name no key, in the order met; NULL
  * after the last.  index counts from 0. */
 const char *conf_ignored_variable(const struct conf *conf, size_t index);
+
+/* Keys that are given but have no effect in this version, "[limits]
+ * store_bytes", in the table's order; NULL after the last.  index counts from
+ * 0. */
+const char *conf_idle_key(const struct conf *conf, size_t index);
 
 /* The words of the file for a value: "viewer", "stream", "zstd" … */
 const char *conf_role_name(enum conf_role role);
