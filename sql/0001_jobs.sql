@@ -55,6 +55,8 @@ CREATE TABLE jobs (
 	sha256 TEXT CHECK (length(sha256) = 64),
 	stored_sha256 TEXT CHECK (length(stored_sha256) = 64),
 	delivered_at_ms INTEGER,
+	-- Set once no file of the job is left, of a failed one as well: where it
+	-- is NULL after the end, somebody died before he had removed them.
 	removed_at_ms INTEGER,
 
 	-- Why it failed: a name of src/err.h and a sentence.
@@ -71,7 +73,8 @@ CREATE TABLE jobs (
 	CHECK ((state = 'failed') = (error IS NOT NULL)),
 	CHECK (kind = 'heap-snapshot' OR duration_ms IS NOT NULL),
 	CHECK (delivered_at_ms IS NULL OR state = 'succeeded'),
-	CHECK (removed_at_ms IS NULL OR state = 'succeeded')
+	CHECK (removed_at_ms IS NULL OR finished_at_ms IS NOT NULL),
+	CHECK (accepted_at_ms IS NOT NULL OR state <> 'succeeded')
 ) STRICT;
 
 -- One heap snapshot at a time per target: V8 would run two one after the
@@ -82,8 +85,8 @@ CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
 CREATE INDEX jobs_active ON jobs (app, pod)
 	WHERE state IN ('queued', 'running');
 CREATE INDEX jobs_newest ON jobs (app, pod, kind, id);
-CREATE INDEX jobs_stored ON jobs (expires_at_ms)
-	WHERE state = 'succeeded' AND removed_at_ms IS NULL;
+CREATE INDEX jobs_unremoved ON jobs (id)
+	WHERE finished_at_ms IS NOT NULL AND removed_at_ms IS NULL;
 CREATE INDEX jobs_unaccepted ON jobs (finished_at_ms)
 	WHERE accepted_at_ms IS NULL AND finished_at_ms IS NOT NULL;
 
@@ -100,7 +103,8 @@ WHEN NOT (
 	OR (old.state = 'running'
 		AND new.state IN ('succeeded', 'failed', 'canceled')))
 BEGIN
-	SELECT RAISE(ABORT, 'nothing leaves a final state');
+	SELECT RAISE(ABORT,
+		'a job goes from queued to running to its end, and no other way');
 END;
 
 CREATE TRIGGER jobs_identity_stays

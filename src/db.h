@@ -44,8 +44,9 @@ bool db_is_current(const struct db *db);
 /* Run statements without parameters or rows. */
 MUST int db_exec(struct db *db, const char *sql, struct err *err);
 
-/* BEGIN IMMEDIATE, COMMIT, ROLLBACK.  A rollback cannot fail in a way that
- * matters: the next begin would tell. */
+/* BEGIN IMMEDIATE, COMMIT, ROLLBACK.  A rollback does nothing where no
+ * transaction is open, and cannot fail in a way that matters: the next begin
+ * would tell. */
 MUST int db_begin(struct db *db, struct err *err);
 MUST int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);

@@ -101,7 +101,7 @@ struct job {
 	char artifact_name[JOB_ARTIFACT_NAME_MAX];
 	struct artifact_sum sum;	/* size_bytes JOB_UNKNOWN until whole */
 	int64_t delivered_at_ms;
-	int64_t removed_at_ms;		/* the file is gone */
+	int64_t removed_at_ms;		/* no file of it is left */
 
 	struct err error;		/* meaningful in JOB_FAILED */
 };
@@ -241,7 +241,8 @@ MUST int job_succeed(struct db *db, const char *id,
 MUST int job_fail(struct db *db, const char *id, const struct err *why,
     struct err *err);
 
-/* The artifact was handed over whole; the first time counts. */
+/* The artifact was handed over whole; the first time counts.  Of a job that
+ * has none nothing changes. */
 MUST int job_deliver(struct db *db, const char *id, struct err *err);
 
 /*
@@ -261,9 +262,10 @@ MUST int job_settle_child(struct db *db, const char *state_dir,
     const char *id, int wait_status, struct err *err);
 
 /*
- * Remove files that were delivered grace_ms ago or have expired, and rows of
- * refused jobs that nobody was told of.  Each file goes before its row says
- * so.
+ * Remove files that were delivered grace_ms ago or have expired, files that a
+ * job left which did not succeed, and rows of refused jobs that nobody was
+ * told of.  Each file goes before its row says so; one that cannot be removed
+ * (ERR_STATE) does not keep the others.
  */
 MUST int job_sweep(struct db *db, const char *state_dir, int64_t grace_ms,
     struct err *err);

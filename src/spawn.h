@@ -32,6 +32,8 @@ enum spawn_log {
  * environment.
  *
  *   ERR_INTERNAL  it cannot be started; the message has the path and why
+ *   ERR_STATE     capture.log cannot be opened
+ *   ERR_NOMEM
  */
 MUST int spawn_capture(const struct conf *conf, const char *job_id,
     enum spawn_log log, pid_t *ret_pid, struct err *err);

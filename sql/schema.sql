@@ -1,0 +1,116 @@
+-- The tables, indexes and triggers after all migrations, for
+-- reading.  Made by tests/lint/schema.sh, which says how.
+
+CREATE TABLE jobs (
+	id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
+	app TEXT NOT NULL CHECK (length(app) BETWEEN 1 AND 64),
+	pod TEXT NOT NULL CHECK (length(pod) BETWEEN 1 AND 253),
+	kind TEXT NOT NULL
+		CHECK (kind IN ('heap-snapshot', 'cpu-profile', 'heap-profile')),
+	state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN
+		('queued', 'running', 'succeeded', 'failed', 'canceled')),
+	-- What podprof-capture is at; NULL unless the job is running.
+	phase TEXT CHECK (phase IN
+		('preflight', 'starting', 'profiling', 'writing', 'finishing')),
+	-- Counts every change that somebody may wait for.
+	revision INTEGER NOT NULL DEFAULT 1,
+
+	-- What was asked for.
+	method TEXT NOT NULL CHECK (method IN ('auto', 'fork', 'direct', 'stream')),
+	duration_ms INTEGER CHECK (duration_ms BETWEEN 100 AND 120000),
+	interval_us INTEGER CHECK (interval_us BETWEEN 50 AND 100000),
+	force INTEGER NOT NULL DEFAULT 0 CHECK (force IN (0, 1)),
+	requested_by TEXT NOT NULL,
+	request_id TEXT NOT NULL,
+
+	created_at_ms INTEGER NOT NULL,
+	-- Set once the preflight went well, or took longer than the requester
+	-- waits.  A job that fails before leaves no trace: nobody was told of it.
+	accepted_at_ms INTEGER,
+	started_at_ms INTEGER,
+	finished_at_ms INTEGER,
+	expires_at_ms INTEGER,
+
+	-- The process that works on it: see src/proc.h.
+	runner_pid INTEGER,
+	runner_start_ticks INTEGER,
+	runner_host TEXT,
+	lease_until_ms INTEGER NOT NULL,
+
+	-- What was found out about the app and this capture.
+	used_method TEXT CHECK (used_method IN ('fork', 'direct', 'stream')),
+	target_pid INTEGER,
+	target_node TEXT,
+	progress_done INTEGER,
+	progress_total INTEGER,
+	progress_bytes INTEGER NOT NULL DEFAULT 0,
+	freeze_ms INTEGER,
+	memory_before_bytes INTEGER,
+	memory_peak_bytes INTEGER,
+	memory_after_bytes INTEGER,
+
+	-- The file; name is what clients save it as.
+	artifact_name TEXT NOT NULL,
+	size_bytes INTEGER,
+	stored_bytes INTEGER,
+	sha256 TEXT CHECK (length(sha256) = 64),
+	stored_sha256 TEXT CHECK (length(stored_sha256) = 64),
+	delivered_at_ms INTEGER,
+	-- Set once no file of the job is left, of a failed one as well: where it
+	-- is NULL after the end, somebody died before he had removed them.
+	removed_at_ms INTEGER,
+
+	-- Why it failed: a name of src/err.h and a sentence.
+	error TEXT,
+	error_detail TEXT,
+
+	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
+	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
+		OR state IN ('failed', 'canceled')),
+	CHECK (state <> 'running' OR runner_pid IS NOT NULL),
+	CHECK ((state = 'running') = (phase IS NOT NULL)),
+	CHECK ((state = 'succeeded') = (sha256 IS NOT NULL)),
+	CHECK ((state = 'succeeded') = (size_bytes IS NOT NULL)),
+	CHECK ((state = 'failed') = (error IS NOT NULL)),
+	CHECK (kind = 'heap-snapshot' OR duration_ms IS NOT NULL),
+	CHECK (delivered_at_ms IS NULL OR state = 'succeeded'),
+	CHECK (removed_at_ms IS NULL OR finished_at_ms IS NOT NULL),
+	CHECK (accepted_at_ms IS NOT NULL OR state <> 'succeeded')
+) STRICT;
+
+CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
+	WHERE kind = 'heap-snapshot' AND state IN ('queued', 'running');
+
+CREATE INDEX jobs_active ON jobs (app, pod)
+	WHERE state IN ('queued', 'running');
+
+CREATE INDEX jobs_newest ON jobs (app, pod, kind, id);
+
+CREATE INDEX jobs_unremoved ON jobs (id)
+	WHERE finished_at_ms IS NOT NULL AND removed_at_ms IS NULL;
+
+CREATE INDEX jobs_unaccepted ON jobs (finished_at_ms)
+	WHERE accepted_at_ms IS NULL AND finished_at_ms IS NOT NULL;
+
+CREATE TRIGGER jobs_state_begins BEFORE INSERT ON jobs
+WHEN new.state <> 'queued'
+BEGIN
+	SELECT RAISE(ABORT, 'a job begins as queued');
+END;
+
+CREATE TRIGGER jobs_state_moves BEFORE UPDATE OF state ON jobs
+WHEN NOT (
+	(old.state = new.state AND old.state IN ('queued', 'running'))
+	OR (old.state = 'queued' AND new.state IN ('running', 'failed', 'canceled'))
+	OR (old.state = 'running'
+		AND new.state IN ('succeeded', 'failed', 'canceled')))
+BEGIN
+	SELECT RAISE(ABORT,
+		'a job goes from queued to running to its end, and no other way');
+END;
+
+CREATE TRIGGER jobs_identity_stays
+BEFORE UPDATE OF id, app, pod, kind, created_at_ms ON jobs
+BEGIN
+	SELECT RAISE(ABORT, 'a job keeps its identity');
+END;
