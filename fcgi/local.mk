@@ -2,13 +2,17 @@
 # tests can have them without main().
 noinst_LIBRARIES += libfront.a
 libfront_a_SOURCES = \
-	fcgi/gate.c fcgi/gate.h fcgi/request.c fcgi/request.h \
-	fcgi/params.c fcgi/params.h fcgi/auth.c fcgi/auth.h \
-	fcgi/answer.c fcgi/answer.h fcgi/problem.c fcgi/problem.h \
-	fcgi/service.c fcgi/service.h fcgi/route.c fcgi/route.h \
-	fcgi/download.c fcgi/download.h fcgi/handle_papi.c \
-	fcgi/handle_jobs.c fcgi/handle_probe.c fcgi/handle.h \
-	fcgi/waiter.c fcgi/waiter.h fcgi/pool.c fcgi/pool.h
+	fcgi/thread.c fcgi/thread.h fcgi/gate.c fcgi/gate.h \
+	fcgi/params.c fcgi/params.h fcgi/negotiate.c fcgi/negotiate.h \
+	fcgi/answer.c fcgi/answer.h fcgi/auth.c fcgi/auth.h \
+	fcgi/request.c fcgi/request.h fcgi/service.c fcgi/service.h \
+	fcgi/order.c fcgi/order.h fcgi/view.c fcgi/view.h \
+	fcgi/launch.c fcgi/launch.h fcgi/handle.h fcgi/handle_papi.c \
+	fcgi/handle_jobs.c fcgi/handle_probe.c \
+	fcgi/problem.c fcgi/problem.h fcgi/route.c fcgi/route.h \
+	fcgi/download.c fcgi/download.h fcgi/waiter.c fcgi/waiter.h \
+	fcgi/keeper.c fcgi/keeper.h fcgi/pool.c fcgi/pool.h \
+	fcgi/cgi.c fcgi/cgi.h
 
 pkglibexec_PROGRAMS += podprof.fcgi
 podprof_fcgi_SOURCES = fcgi/podprof_fcgi.c

@@ -1,0 +1,318 @@
+/*
+ * Authentication, and the defence against requests that a foreign web page
+ * makes a browser send.
+ */
+#include "auth.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+
+#include "token.h"
+
+#define HOST_MAX 256
+
+struct auth {
+	const struct conf *conf;
+	char hostname[HOST_MAX];
+	pthread_mutex_t lock;		/* of what follows */
+	struct token_list *tokens;	/* NULL: not read, or not readable */
+	struct stat seen;		/* the file that tokens came from */
+};
+
+int
+auth_new(const struct conf *conf, struct auth **ret_auth, struct err *err)
+{
+	struct auth *auth = calloc(1, sizeof(*auth));
+
+	if (auth == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for the tokens");
+	auth->conf = conf;
+	if (gethostname(auth->hostname, sizeof(auth->hostname) - 1) != 0)
+		auth->hostname[0] = '\0';
+	(void)pthread_mutex_init(&auth->lock, NULL);
+	*ret_auth = auth;
+	return 0;
+}
+
+void
+auth_free(struct auth **auth)
+{
+	if (*auth == NULL)
+		return;
+	token_list_free(&(*auth)->tokens);
+	(void)pthread_mutex_destroy(&(*auth)->lock);
+	free(*auth);
+	*auth = NULL;
+}
+
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	    a->st_size == b->st_size && a->st_mode == b->st_mode &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	    a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	    a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* With the lock held: have the list as the file now is. */
+static int
+refresh(struct auth *auth, struct err *err)
+{
+	const char *path = auth->conf->auth_tokens;
+	struct stat now;
+
+	memset(&now, 0, sizeof(now));
+	/* If it cannot be looked at, reading it will say why. */
+	if (stat(path, &now) == 0 && auth->tokens != NULL &&
+	    is_same_file(&now, &auth->seen))
+		return 0;
+	token_list_free(&auth->tokens);
+	auth->seen = now;
+	if (token_list_read(path, &auth->tokens, err) == 0)
+		return 0;
+	if (err->code == ERR_INVALID)
+		err->code = ERR_STATE;
+	return -1;
+}
+
+int
+auth_check_tokens(struct auth *auth, struct err *err)
+{
+	int rc;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	rc = refresh(auth, err);
+	(void)pthread_mutex_unlock(&auth->lock);
+	return rc;
+}
+
+/* 1: it is the token of *ret_who; 0: of nobody; -1: *err. */
+static int
+match(struct auth *auth, const char *secret, struct principal *ret_who,
+    struct err *err)
+{
+	const struct token *token = NULL;
+	int rc;
+
+	(void)pthread_mutex_lock(&auth->lock);
+	rc = refresh(auth, err);
+	if (rc == 0)
+		token = token_list_match(auth->tokens, secret);
+	if (token != NULL) {
+		(void)str_copy(
+		    ret_who->who, sizeof(ret_who->who), token->name);
+		ret_who->role = token->role;
+		rc = 1;
+	}
+	(void)pthread_mutex_unlock(&auth->lock);
+	return rc;
+}
+
+/* The token of an Authorization header of our scheme; NULL if it is of
+ * another, which is none of our business. */
+static const char *
+bearer_token(const char *authorization)
+{
+	static const char scheme[] = "Bearer";
+	const size_t len = sizeof(scheme) - 1;
+
+	if (authorization == NULL ||
+	    strncasecmp(authorization, scheme, len) != 0)
+		return NULL;
+	authorization += len;
+	if (*authorization != ' ' && *authorization != '\0')
+		return NULL;
+	return authorization + strspn(authorization, " ");
+}
+
+/* The name without port, and without the brackets of an IPv6 address. */
+static bool
+host_name(const char *host, char out[HOST_MAX])
+{
+	size_t len;
+
+	if (*host == '[') {
+		host++;
+		len = strcspn(host, "]");
+		if (host[len] != ']' ||
+		    (host[len + 1] != '\0' && host[len + 1] != ':'))
+			return false;
+	} else {
+		len = strcspn(host, ":");
+	}
+	if (len == 0 || len >= HOST_MAX)
+		return false;
+	memcpy(out, host, len);
+	out[len] = '\0';
+	return true;
+}
+
+static bool
+is_address(const char *name)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, name, address) == 1 ||
+	    inet_pton(AF_INET6, name, address) == 1;
+}
+
+/* Is it one of the words of the list? */
+static bool
+is_listed(const char *list, const char *name)
+{
+	static const char separators[] = ", \t";
+	size_t len;
+
+	for (; *list != '\0'; list += len) {
+		list += strspn(list, separators);
+		len = strcspn(list, separators);
+		if (len == strlen(name) && len > 0 &&
+		    strncasecmp(list, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_host_allowed(const struct auth *auth, const char *name)
+{
+	if (auth->conf->auth_hosts[0] != '\0')
+		return is_listed(auth->conf->auth_hosts, name);
+	return strcasecmp(name, "localhost") == 0 || is_address(name) ||
+	    (auth->hostname[0] != '\0' &&
+	    strcasecmp(name, auth->hostname) == 0);
+}
+
+/* Without its default port, as browsers write it in Origin. */
+static size_t
+authority_len(const char *authority, const char *default_port)
+{
+	size_t len = strlen(authority), port_len = strlen(default_port);
+
+	if (len > port_len &&
+	    strcmp(authority + len - port_len, default_port) == 0)
+		return len - port_len;
+	return len;
+}
+
+static bool
+is_own_origin(const char *origin, const char *host)
+{
+	const char *port;
+	size_t len;
+
+	if (strncasecmp(origin, "http://", 7) == 0) {
+		origin += 7;
+		port = ":80";
+	} else if (strncasecmp(origin, "https://", 8) == 0) {
+		origin += 8;
+		port = ":443";
+	} else {
+		return false;
+	}
+	len = authority_len(origin, port);
+	return len == authority_len(host, port) &&
+	    strncasecmp(origin, host, len) == 0;
+}
+
+static int
+check_browser(const struct auth *auth, const struct gate *gate,
+    struct err *err)
+{
+	const char *host = gate_env(gate, "HTTP_HOST");
+	const char *site = gate_env(gate, "HTTP_SEC_FETCH_SITE");
+	const char *origin = gate_env(gate, "HTTP_ORIGIN");
+	char name[HOST_MAX];
+
+	if (host == NULL || !host_name(host, name))
+		return err_set(err, ERR_FORBIDDEN, "a request without a token "
+		    "needs a Host header with a name or address");
+	if (!is_host_allowed(auth, name))
+		return err_set(err, ERR_FORBIDDEN,
+		    "without a token the host name \"%s\" is not allowed: "
+		    "send a token, or add the name to [auth] hosts", name);
+	if (site != NULL && (strcasecmp(site, "cross-site") == 0 ||
+	    strcasecmp(site, "same-site") == 0))
+		return err_set(err, ERR_FORBIDDEN, "a browser sent this for a "
+		    "page of another site (Sec-Fetch-Site: %s); only requests "
+		    "with a token may come from there", site);
+	if (origin != NULL && !is_own_origin(origin, host))
+		return err_set(err, ERR_FORBIDDEN, "a page of \"%s\" sent "
+		    "this, which is not this host; only requests with a token "
+		    "may come from there", origin);
+	return 0;
+}
+
+/* "user:NAME", every byte that a name cannot have made a '_'. */
+static void
+name_remote_user(const char *user, struct principal *ret_who)
+{
+	char *p = ret_who->who;
+
+	(void)snprintf(p, sizeof(ret_who->who), "user:%.*s", STR_NAME_MAX,
+	    user);
+	for (p += strlen("user:"); *p != '\0'; p++) {
+		char one[2] = { *p, '\0' };
+
+		if (!str_is_name(one))
+			*p = '_';
+	}
+}
+
+static int
+check_unnamed(const struct auth *auth, const struct gate *gate,
+    struct principal *ret_who, struct err *err)
+{
+	const struct conf *conf = auth->conf;
+	const char *user = gate_env(gate, "REMOTE_USER");
+
+	if (conf->auth_remote_user != ROLE_NONE && user != NULL &&
+	    gate_env(gate, "AUTH_TYPE") != NULL) {
+		name_remote_user(user, ret_who);
+		ret_who->role = conf->auth_remote_user;
+	} else if (conf->auth_anonymous != ROLE_NONE) {
+		(void)str_copy(
+		    ret_who->who, sizeof(ret_who->who), "anonymous");
+		ret_who->role = conf->auth_anonymous;
+	} else {
+		return err_set(err, ERR_UNAUTHENTICATED,
+		    "no token: send \"Authorization: Bearer TOKEN\" with a "
+		    "token of \"podprof token new\"; if it was sent, the web "
+		    "server kept it (Apache needs CGIPassAuth On)");
+	}
+	return check_browser(auth, gate, err);
+}
+
+int
+auth_check(struct auth *auth, const struct gate *gate,
+    struct principal *ret_who, struct err *err)
+{
+	const char *secret =
+	    bearer_token(gate_env(gate, "HTTP_AUTHORIZATION"));
+	struct principal who;
+	int rc;
+
+	/* The file is looked at even where nobody sent a token: if it cannot
+	 * be read, nobody gets in. */
+	memset(&who, 0, sizeof(who));
+	rc = match(auth, secret != NULL ? secret : "", &who, err);
+	if (rc < 0)
+		return -1;
+	if (secret != NULL && rc == 0)
+		return err_set(err, ERR_UNAUTHENTICATED,
+		    "the token is none of this service's: it may have been "
+		    "removed, or cut on the way here");
+	if (secret == NULL && check_unnamed(auth, gate, &who, err) != 0)
+		return -1;
+	*ret_who = who;
+	return 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * Who sent a request, and whether a web page of somebody else made a browser
+ * send it.
+ *
+ *	Bearer token in Authorization	its role in the tokens file
+ *	REMOTE_USER and AUTH_TYPE	[auth] remote_user
+ *	neither				[auth] anonymous
+ *
+ * A browser adds no Bearer token by itself; what it does add, a password or
+ * nothing at all, it adds to the requests of every page.  So a role that does
+ * not come from a token is given only where Host, Sec-Fetch-Site and Origin
+ * show that no other site is behind the request.
+ */
+#ifndef PODPROF_AUTH_H
+#define PODPROF_AUTH_H
+
+#include "conf.h"
+#include "err.h"
+#include "gate.h"
+#include "str.h"
+
+/* "user:" and up to STR_NAME_MAX bytes fit. */
+#define AUTH_WHO_MAX (STR_NAME_MAX + 8)
+
+struct principal {
+	char who[AUTH_WHO_MAX];	/* a token's name, "user:NAME", "anonymous" */
+	enum conf_role role;	/* not ROLE_NONE */
+};
+
+/* The configuration's [auth], and the tokens file as last read.  Safe for
+ * many threads. */
+struct auth;
+
+/* Reads nothing yet.  ERR_NOMEM. */
+MUST int auth_new(const struct conf *conf, struct auth **ret_auth,
+    struct err *err);
+void auth_free(struct auth **auth);
+
+/*
+ * Judge a request by its head.
+ *
+ *   ERR_UNAUTHENTICATED  no role for it, or a wrong Bearer token, even where
+ *                        another role would be there
+ *   ERR_FORBIDDEN        a browser sent it for another site, or a Host that
+ *                        [auth] hosts does not allow
+ *   ERR_STATE            the tokens file is not there, cannot be read or is
+ *                        malformed: nobody gets in
+ *   ERR_NOMEM
+ */
+MUST int auth_check(struct auth *auth, const struct gate *gate,
+    struct principal *ret_who, struct err *err);
+
+/* Whether the tokens file can be used; read again only if it has changed.
+ * ERR_STATE, ERR_NOMEM. */
+MUST int auth_check_tokens(struct auth *auth, struct err *err);
+
+#endif

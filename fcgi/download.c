@@ -1,0 +1,304 @@
+/*
+ * Downloads: a thread, a file, a 64 KB piece of memory each.
+ */
+#include "download.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "thread.h"
+
+#define PIECE_BYTES (64 << 10)
+/* A client may stop reading for so long: a laptop that sleeps is given up, a
+ * bad network is not. */
+#define SEND_TIMEOUT_MS 60000
+
+struct downloads {
+	struct service *service;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int64_t active;
+};
+
+/* What a new thread gets. */
+struct task {
+	struct downloads *downloads;
+	struct request *request;
+	struct answer answer;
+};
+
+static int
+read_piece(int fd, void *data, size_t len, struct err *err)
+{
+	char *p = data;
+	ssize_t n;
+
+	while (len > 0) {
+		n = read(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set_errno(
+			    err, ERR_STATE, errno, "the artifact");
+		if (n == 0)
+			return err_set(err, ERR_STATE,
+			    "the artifact became shorter while it was read");
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The next bytes of the file to the gate; counts them. */
+static int
+send_bytes(const struct answer *answer, struct gate *gate, int64_t bytes,
+    int64_t *sent_bytes, struct err *err)
+{
+	char *piece = malloc(PIECE_BYTES);
+	size_t len;
+	int rc = 0;
+
+	if (piece == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a download");
+	while (rc == 0 && bytes > 0) {
+		len = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
+		rc = read_piece(answer->fd, piece, len, err);
+		if (rc == 0)
+			rc = gate_write(gate, piece, len, err);
+		if (rc == 0) {
+			bytes -= (int64_t)len;
+			*sent_bytes += (int64_t)len;
+		}
+	}
+	free(piece);
+	return rc;
+}
+
+/* The end of a file whose delivery counts: the last bytes are held back until
+ * nothing else can go wrong. */
+static int
+deliver_tail(struct service *service, struct request *request,
+    const struct answer *answer, size_t len, int64_t *sent_bytes,
+    bool *ret_sent, struct err *err)
+{
+	char tail[GATE_TAIL_MAX];
+	int rc;
+
+	if (read_piece(answer->fd, tail, len, err) != 0 ||
+	    gate_flush(request->gate, err) != 0 ||
+	    gate_brace(request->gate, SEND_TIMEOUT_MS, err) != 0)
+		return -1;
+	rc = service_hand_over(service, &request->gate, answer->job_id, tail,
+	    len, ret_sent, err);
+	if (*ret_sent)
+		*sent_bytes += (int64_t)len;
+	return rc;
+}
+
+static int
+finish_file(struct request *request, struct err *err)
+{
+	if (gate_flush(request->gate, err) != 0)
+		return -1;
+	if (gate_peer(request->gate) == GATE_PEER_LEFT)
+		return err_set(err, ERR_INTERNAL, "the client left");
+	return gate_finish(&request->gate, err);
+}
+
+static void
+audit(const struct request *request, int64_t sent_bytes, bool sent,
+    bool delivered, const char *reason)
+{
+	char bytes[24];
+	const struct log_field fields[] = {
+		{ "who", request->principal.who },
+		{ "app", request->app },
+		{ "bytes", bytes },
+		{ "outcome", sent ? "complete" : "aborted" },
+		{ "delivered", delivered ? "yes" : "no" },
+		{ "reason", reason },
+	};
+
+	(void)snprintf(bytes, sizeof(bytes), "%lld", (long long)sent_bytes);
+	log_audit("download", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+static void
+send_file(struct service *service, struct request *request,
+    const struct answer *answer)
+{
+	int64_t sent_bytes = 0, tail = 0;
+	bool sent = false, delivered = false;
+	struct err err;
+	int rc;
+
+	log_bind(request->id, answer->job_id);
+	if (answer->delivers)
+		tail = answer->file_bytes < GATE_TAIL_MAX ? answer->file_bytes
+		    : GATE_TAIL_MAX;
+	rc = answer_send_head(answer, request->gate, &err);
+	if (rc == 0)
+		rc = send_bytes(answer, request->gate,
+		    answer->file_bytes - tail, &sent_bytes, &err);
+	if (rc == 0 && answer->delivers) {
+		rc = deliver_tail(service, request, answer, (size_t)tail,
+		    &sent_bytes, &sent, &err);
+		delivered = rc == 0;
+	} else if (rc == 0) {
+		rc = finish_file(request, &err);
+		sent = rc == 0;
+	}
+	audit(request, sent_bytes, sent, delivered, rc != 0 ? err.msg : NULL);
+	/* The file, or the record of its delivery: that is ours to mend. */
+	if (rc != 0 && err.code != ERR_INTERNAL)
+		log_error("download", "%s", err.msg);
+}
+
+static void
+send_response(struct request *request, const struct answer *answer)
+{
+	struct err err;
+
+	if (answer_send(answer, request->gate, false, &err) != 0 ||
+	    gate_finish(&request->gate, &err) != 0)
+		log_debug("download", "%s %s: the answer was not handed over: "
+		    "%s", request->method_name, request->path, err.msg);
+}
+
+void
+download_send(struct service *service, struct request *request_take,
+    struct answer *answer_take)
+{
+	gate_set_deadline(request_take->gate, 0);
+	gate_set_send_timeout(request_take->gate, SEND_TIMEOUT_MS);
+	if (answer_take->kind == ANSWER_FILE)
+		send_file(service, request_take, answer_take);
+	else
+		send_response(request_take, answer_take);
+	answer_fini(answer_take);
+	request_free(&request_take);
+}
+
+int
+downloads_new(struct service *service, struct downloads **ret_downloads,
+    struct err *err)
+{
+	struct downloads *downloads = calloc(1, sizeof(*downloads));
+	pthread_condattr_t attr;
+
+	if (downloads == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to start");
+	downloads->service = service;
+	(void)pthread_mutex_init(&downloads->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&downloads->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	*ret_downloads = downloads;
+	return 0;
+}
+
+void
+downloads_free(struct downloads **downloads)
+{
+	struct downloads *d = *downloads;
+
+	if (d == NULL)
+		return;
+	assert(d->active == 0);
+	(void)pthread_cond_destroy(&d->changed);
+	(void)pthread_mutex_destroy(&d->lock);
+	free(d);
+	*downloads = NULL;
+}
+
+static bool
+enter(struct downloads *downloads, int64_t max)
+{
+	bool ok;
+
+	(void)pthread_mutex_lock(&downloads->lock);
+	ok = downloads->active < max;
+	if (ok)
+		downloads->active++;
+	(void)pthread_mutex_unlock(&downloads->lock);
+	return ok;
+}
+
+static void
+leave(struct downloads *downloads)
+{
+	(void)pthread_mutex_lock(&downloads->lock);
+	downloads->active--;
+	(void)pthread_cond_broadcast(&downloads->changed);
+	(void)pthread_mutex_unlock(&downloads->lock);
+}
+
+static void *
+run(void *arg)
+{
+	struct task *task = arg;
+	struct downloads *downloads = task->downloads;
+
+	log_bind(task->request->id, NULL);
+	download_send(downloads->service, task->request, &task->answer);
+	free(task);
+	leave(downloads);
+	return NULL;
+}
+
+int
+downloads_start(struct downloads *downloads, struct request *request_take,
+    struct answer *answer_take, struct err *err)
+{
+	const int64_t max = service_conf(downloads->service)->downloads;
+	struct task *task = NULL;
+
+	if (!enter(downloads, max))
+		return err_set(err, ERR_LIMIT, "%lld downloads are under way, "
+		    "which is [limits] downloads; try again later",
+		    (long long)max);
+	task = calloc(1, sizeof(*task));
+	if (task == NULL) {
+		leave(downloads);
+		return err_set(err, ERR_NOMEM, "no memory for a download");
+	}
+	task->downloads = downloads;
+	task->request = request_take;
+	task->answer = *answer_take;
+	if (thread_start(run, task, NULL, err) != 0) {
+		free(task);
+		leave(downloads);
+		return -1;
+	}
+	/* Its content is the thread's. */
+	answer_init(answer_take);
+	return 0;
+}
+
+bool
+downloads_await(struct downloads *downloads, int64_t deadline_ms)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(deadline_ms / 1000),
+		.tv_nsec = (long)(deadline_ms % 1000 * 1000000),
+	};
+	bool idle;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&downloads->lock);
+	while (downloads->active > 0 && rc == 0)
+		rc = pthread_cond_timedwait(
+		    &downloads->changed, &downloads->lock, &until);
+	idle = downloads->active == 0;
+	(void)pthread_mutex_unlock(&downloads->lock);
+	return idle;
+}

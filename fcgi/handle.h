@@ -1,0 +1,24 @@
+/*
+ * The handlers, by noun.  See route.c for their addresses, and handle_fn.
+ */
+#ifndef PODPROF_HANDLE_H
+#define PODPROF_HANDLE_H
+
+#include "route.h"
+
+/* handle_papi.c: the three of the module. */
+handle_fn handle_take_snapshot;
+handle_fn handle_get_snapshot;
+handle_fn handle_get_profile;
+
+/* handle_jobs.c */
+handle_fn handle_create_job;
+handle_fn handle_list_jobs;
+handle_fn handle_get_job;
+handle_fn handle_get_artifact;
+
+/* handle_probe.c */
+handle_fn handle_livez;
+handle_fn handle_readyz;
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * Jobs: making one, listing, looking, fetching.
+ */
+#include "handle.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "json.h"
+#include "launch.h"
+#include "negotiate.h"
+#include "order.h"
+#include "view.h"
+
+#define LIST_DEFAULT 50
+
+static int
+job_launched(struct seat *seat, struct request *request,
+    const struct job *job, struct answer *answer, struct err *err)
+{
+	(void)seat;
+	view_link(request, job->id, "Location", answer);
+	return view_job(request, job, 202, answer, err);
+}
+
+/* JSON, or nothing said at all. */
+static bool
+is_json_type(const char *type)
+{
+	static const char json[] = "application/json";
+	const size_t len = sizeof(json) - 1;
+
+	if (type == NULL)
+		return true;
+	return strncasecmp(type, json, len) == 0 &&
+	    (type[len] == '\0' || strchr("; \t", type[len]) != NULL);
+}
+
+int
+handle_create_job(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const char *type = gate_env(request->gate, "CONTENT_TYPE");
+	const char *coding = gate_env(request->gate, "HTTP_CONTENT_ENCODING");
+	struct order order;
+
+	if (!is_json_type(type))
+		return err_set(err, ERR_MEDIA_TYPE, "the body must be "
+		    "application/json, not %s", type);
+	if (coding != NULL && strcasecmp(coding, "identity") != 0)
+		return err_set(err, ERR_MEDIA_TYPE,
+		    "a body in the coding %s is not read here", coding);
+	if (order_parse(buf_str(&request->body), request->body.len, &order,
+	    err) != 0)
+		return -1;
+	return launch(seat, request, &order, job_launched, answer, err);
+}
+
+struct list {
+	char base[REQUEST_BASE_MAX];
+	struct buf *out;
+	size_t len;
+	char last[UUID_MAX];
+};
+
+/* Each job is printed by itself, so that a long list is never a tree. */
+static int
+print_job(void *ctx, const struct job *job, struct err *err)
+{
+	struct list *list = ctx;
+	struct json *object = json_new_object();
+	int rc = -1;
+
+	if (list->len > 0 && buf_addc(list->out, ',', err) != 0)
+		goto out;
+	if (job_put_json(job, list->base, object, err) != 0 ||
+	    json_print(object, list->out, err) != 0)
+		goto out;
+	(void)str_copy(list->last, sizeof(list->last), job->id);
+	list->len++;
+	rc = 0;
+out:
+	json_free(&object);
+	return rc;
+}
+
+int
+handle_list_jobs(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	const struct params *params = &request->params;
+	const struct job_filter filter = {
+		.app = request->app,
+		.pod = conf->pod,
+		.kind = (int)params_int(params, "kind", -1),
+		.state = (int)params_int(params, "state", -1),
+		.after = params_text(params, "after"),
+		.limit = params_int(params, "limit", LIST_DEFAULT),
+	};
+	struct list list = { .out = &answer->body, .len = 0 };
+	struct db *db;
+	bool more = false;
+
+	request_base(request, list.base);
+	if (seat_db(seat, &db, err) != 0 ||
+	    buf_adds(&answer->body, "{\"jobs\":[", err) != 0 ||
+	    job_list(db, conf->state_dir, &filter, print_job, &list, &more,
+	    err) != 0)
+		return -1;
+	answer->status = 200;
+	answer->type = "application/json";
+	if (more)
+		return buf_addf(&answer->body, err, "],\"next\":\"%s\"}",
+		    list.last);
+	return buf_adds(&answer->body, "],\"next\":null}", err);
+}
+
+static int
+find_job(struct seat *seat, const struct request *request,
+    struct job *ret_job, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	return job_get(db, conf->state_dir, request->app, conf->pod,
+	    request->job_id, ret_job, err);
+}
+
+static struct prefer
+prefer_of(const struct request *request)
+{
+	return negotiate_prefer(gate_env(request->gate, "HTTP_PREFER"));
+}
+
+static int
+job_changed(struct seat *seat, struct request *request,
+    const struct job *job, struct answer *answer, struct err *err)
+{
+	(void)seat;
+	answer_header(answer, "Preference-Applied", "wait=%lld",
+	    (long long)prefer_of(request).wait_s);
+	return view_job(request, job, 200, answer, err);
+}
+
+int
+handle_get_job(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const struct prefer prefer = prefer_of(request);
+	struct job job;
+
+	if (find_job(seat, request, &job, err) != 0)
+		return -1;
+	if (prefer.wait_s < 0)
+		return view_job(request, &job, 200, answer, err);
+	if (prefer.wait_s == 0 || job_is_final(&job))
+		return job_changed(seat, request, &job, answer, err);
+	if (service_take_place(seat->service, request, err) != 0)
+		return -1;
+	request_wait(request, answer, &job, UNTIL_CHANGED,
+	    prefer.wait_s * 1000, job_changed);
+	return 0;
+}
+
+int
+handle_get_artifact(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	struct job job;
+
+	if (find_job(seat, request, &job, err) != 0)
+		return -1;
+	return view_file(seat->service, &job, answer, err);
+}

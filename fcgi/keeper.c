@@ -1,0 +1,252 @@
+/*
+ * The keeper.  What it cannot do is logged once, and again when it changes.
+ */
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "artifact.h"
+#include "clock.h"
+#include "log.h"
+#include "thread.h"
+
+#define ROUND_MS 1000
+/* The directories are tried by a real write: not every second. */
+#define DIRS_ROUNDS 10
+#define CGI_ROUND_S 60
+
+struct keeper {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t kicked;
+	bool is_kicked, quit;
+
+	/* The thread's own. */
+	struct seat seat;
+	unsigned rounds;
+	struct err dirs;	/* of the last try; code 0: none */
+	struct err told;	/* what was logged last; code 0: all is well */
+	bool has_told;
+};
+
+static void
+settle_children(struct seat *seat)
+{
+	const char *state_dir = service_conf(seat->service)->state_dir;
+	char job_id[UUID_MAX];
+	struct db *db;
+	struct err err;
+	int status;
+
+	while (service_reap(seat->service, job_id, &status)) {
+		if (seat_db(seat, &db, &err) == 0 && job_settle_child(db,
+		    state_dir, job_id, status, &err) == 0)
+			continue;
+		/* The next round's job_settle() sees that it is gone. */
+		log_warn("keeper", "the end of job %s's process could not be "
+		    "noted: %s", job_id, err.msg);
+	}
+}
+
+/* Settle and sweep; proves on the way that the database can be used. */
+static int
+tidy(struct seat *seat, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	if (job_settle(db, conf->state_dir, err) != 0 ||
+	    job_sweep(db, conf->state_dir, conf->grace_ms, err) != 0) {
+		seat_fini(seat);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check_dirs(struct keeper *keeper, struct err *err)
+{
+	const char *state_dir =
+	    service_conf(keeper->seat.service)->state_dir;
+
+	if (keeper->rounds % DIRS_ROUNDS == 0) {
+		keeper->dirs.code = 0;
+		(void)!artifact_check_dirs(state_dir, &keeper->dirs);
+	}
+	if (keeper->dirs.code == 0)
+		return 0;
+	*err = keeper->dirs;
+	return -1;
+}
+
+static void
+tell(struct keeper *keeper, const struct err *err)
+{
+	if (keeper->has_told && keeper->told.code == err->code &&
+	    (err->code == 0 || strcmp(keeper->told.msg, err->msg) == 0))
+		return;
+	if (err->code == 0)
+		log_info("keeper", "ready");
+	else
+		log_error("keeper", "not ready: %s", err->msg);
+	keeper->told = *err;
+	keeper->has_told = true;
+}
+
+static void
+do_round(struct keeper *keeper)
+{
+	struct service *service = keeper->seat.service;
+	struct err err;
+	int rc;
+
+	settle_children(&keeper->seat);
+	rc = check_dirs(keeper, &err);
+	if (rc == 0)
+		rc = tidy(&keeper->seat, &err);
+	if (rc == 0)
+		rc = auth_check_tokens(service_auth(service), &err);
+	if (rc == 0)
+		err.code = 0;
+	service_set_ready(service, rc == 0 ? NULL : &err);
+	tell(keeper, &err);
+	keeper->rounds++;
+}
+
+/* Until the next second, or a kick; false at the end. */
+static bool
+rest(struct keeper *keeper)
+{
+	const int64_t until_ms = clock_mono_ms() + ROUND_MS;
+	const struct timespec until = {
+		.tv_sec = (time_t)(until_ms / 1000),
+		.tv_nsec = (long)(until_ms % 1000 * 1000000),
+	};
+	bool goes_on;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&keeper->lock);
+	while (!keeper->is_kicked && !keeper->quit && rc == 0)
+		rc = pthread_cond_timedwait(
+		    &keeper->kicked, &keeper->lock, &until);
+	keeper->is_kicked = false;
+	goes_on = !keeper->quit;
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return goes_on;
+}
+
+static void *
+run(void *arg)
+{
+	struct keeper *keeper = arg;
+
+	do
+		do_round(keeper);
+	while (rest(keeper));
+	seat_fini(&keeper->seat);
+	return NULL;
+}
+
+static void
+destroy(struct keeper **keeper)
+{
+	(void)pthread_cond_destroy(&(*keeper)->kicked);
+	(void)pthread_mutex_destroy(&(*keeper)->lock);
+	free(*keeper);
+	*keeper = NULL;
+}
+
+int
+keeper_start(struct service *service, struct keeper **ret_keeper,
+    struct err *err)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	pthread_condattr_t attr;
+
+	if (keeper == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to start");
+	keeper->seat.service = service;
+	(void)pthread_mutex_init(&keeper->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&keeper->kicked, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (thread_start(run, keeper, &keeper->thread, err) != 0) {
+		destroy(&keeper);
+		return -1;
+	}
+	*ret_keeper = keeper;
+	return 0;
+}
+
+void
+keeper_kick(struct keeper *keeper)
+{
+	(void)pthread_mutex_lock(&keeper->lock);
+	keeper->is_kicked = true;
+	(void)pthread_cond_signal(&keeper->kicked);
+	(void)pthread_mutex_unlock(&keeper->lock);
+}
+
+void
+keeper_free(struct keeper **keeper)
+{
+	struct keeper *k = *keeper;
+
+	if (k == NULL)
+		return;
+	(void)pthread_mutex_lock(&k->lock);
+	k->quit = true;
+	(void)pthread_cond_signal(&k->kicked);
+	(void)pthread_mutex_unlock(&k->lock);
+	(void)pthread_join(k->thread, NULL);
+	destroy(keeper);
+}
+
+/* Is it our turn?  The age of a file tells; two that come at once both do the
+ * work, which does no harm. */
+static bool
+is_due(const char *state_dir)
+{
+	char path[ARTIFACT_PATH_MAX];
+	struct stat st;
+	bool due = false;
+	int fd, n;
+
+	n = snprintf(path, sizeof(path), "%s/swept", state_dir);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return false;
+	if (stat(path, &st) == 0 && time(NULL) - st.st_mtim.tv_sec <
+	    CGI_ROUND_S && st.st_mtim.tv_sec <= time(NULL))
+		return false;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return false;
+	due = futimens(fd, NULL) == 0;
+	(void)close(fd);
+	return due;
+}
+
+void
+keeper_once(struct service *service)
+{
+	struct seat seat = { .service = service };
+	struct err err;
+
+	if (!is_due(service_conf(service)->state_dir))
+		return;
+	if (tidy(&seat, &err) != 0)
+		log_warn("keeper", "the state could not be tidied up: %s",
+		    err.msg);
+	seat_fini(&seat);
+}

@@ -1,0 +1,133 @@
+/*
+ * Starting a capture and learning what its preflight says.
+ */
+#include "launch.h"
+
+#include "artifact.h"
+#include "job.h"
+#include "log.h"
+#include "view.h"
+
+/* The line has the job's id from log_bind(). */
+static void
+audit(const struct request *request, enum job_kind kind, const char *outcome,
+    const char *reason)
+{
+	const struct log_field fields[] = {
+		{ "who", request->principal.who },
+		{ "app", request->app },
+		{ "kind", job_kind_name(kind) },
+		{ "outcome", outcome },
+		{ "reason", reason },
+	};
+
+	log_audit("capture", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+/* The preflight has an answer, or took too long. */
+static int
+preflighted(struct seat *seat, struct request *request,
+    const struct job *job, struct answer *answer, struct err *err)
+{
+	struct job now = *job;
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	if (!job_is_final(&now) && now.accepted_at_ms == JOB_UNKNOWN &&
+	    job_accept(db, job->id, &now, err) != 0)
+		return -1;
+	if (job_is_final(&now) && now.accepted_at_ms == JOB_UNKNOWN) {
+		if (now.state == JOB_FAILED)
+			*err = now.error;
+		else
+			err_set(err, ERR_CONFLICT, "the capture was canceled "
+			    "before it had begun");
+		audit(request, now.kind, "refused", err->msg);
+		/* If this fails the row is swept later. */
+		(void)!job_discard(db, now.id, NULL);
+		return -1;
+	}
+	audit(request, now.kind, "accepted", NULL);
+	return request->launched(seat, request, &now, answer, err);
+}
+
+/* Nobody will work on the job: leave none. */
+static void
+take_back(struct db *db, const char *job_id, const struct err *why)
+{
+	struct err err;
+
+	if (job_fail(db, job_id, why, &err) != 0 ||
+	    job_discard(db, job_id, &err) != 0)
+		log_error("launch", "job %s cannot be taken back: %s", job_id,
+		    err.msg);
+}
+
+/* The method that the order comes down to. */
+static int
+choose_method(const struct conf *conf, const struct request *request,
+    const struct order *order, enum conf_method *ret_method,
+    struct err *err)
+{
+	const struct conf_app *app = conf_find_app(conf, request->app);
+	enum conf_method method = order->method;
+
+	if (method == METHOD_AUTO && app != NULL)
+		method = app->method;
+	/* A profile is taken in one way only. */
+	if (order->kind == JOB_HEAP_SNAPSHOT &&
+	    (method == METHOD_FORK || method == METHOD_DIRECT))
+		return err_set(err, ERR_INVALID, "[app %s] method = %s is not "
+		    "available in this version: set it to auto or stream, or "
+		    "POST jobs with \"method\":\"stream\"", request->app,
+		    conf_method_name(method));
+	*ret_method = method;
+	return 0;
+}
+
+int
+launch(struct seat *seat, struct request *request, const struct order *order,
+    request_resume_fn *launched, struct answer *answer, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	struct job_order job_order = {
+		.app = request->app,
+		.pod = conf->pod,
+		.kind = order->kind,
+		.duration_ms = order->duration_ms,
+		.interval_us = order->interval_us,
+		.force = order->force,
+		.requested_by = request->principal.who,
+		.request_id = request->id,
+		.profiles_max = conf->profiles,
+	};
+	struct job job = { .id = "" };
+	struct db *db;
+
+	if (choose_method(
+	    conf, request, order, &job_order.method, err) != 0 ||
+	    service_take_place(seat->service, request, err) != 0 ||
+	    seat_db(seat, &db, err) != 0)
+		return -1;
+	/* The pool has a keeper that looks after them. */
+	if (service_is_cgi(seat->service) &&
+	    artifact_check_dirs(conf->state_dir, err) != 0)
+		return -1;
+	if (job_create(db, conf->state_dir, &job_order, &job, err) != 0) {
+		if (err->code == ERR_CONFLICT && job.id[0] != '\0') {
+			view_headers(&job, answer);
+			view_link(request, job.id, "Location", answer);
+		}
+		return -1;
+	}
+	log_bind(request->id, job.id);
+	if (service_spawn(seat->service, job.id, err) != 0) {
+		take_back(db, job.id, err);
+		return -1;
+	}
+	request->launched = launched;
+	request_wait(request, answer, &job, UNTIL_PREFLIGHT, LAUNCH_WAIT_MS,
+	    preflighted);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * What a client prefers: Accept (RFC 9110, 12.5.1) and Prefer (RFC 7240).
+ * Preferences are wishes: what cannot be understood is left out, never an
+ * error.
+ */
+#ifndef PODPROF_NEGOTIATE_H
+#define PODPROF_NEGOTIATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * True if the Accept header (NULL: none) names application/json or
+ * application/problem+json with a higher q than anything in it that matches
+ * text/plain; so curl, browsers and axios, which all send a wildcard of the
+ * same q, get text.
+ */
+bool negotiate_wants_json(const char *accept);
+
+#define NEGOTIATE_WAIT_MAX_S 25
+
+struct prefer {
+	bool respond_async;
+	int64_t wait_s;		/* 0..NEGOTIATE_WAIT_MAX_S; -1: not given */
+};
+
+/* Read a Prefer header (NULL: none).  Of a preference that is given twice the
+ * first counts (RFC 7240, 2). */
+struct prefer negotiate_prefer(const char *prefer);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * podprof.fcgi: reads the configuration, finds out how it was started, and is
+ * a FastCGI pool or a CGI program.
+ */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "artifact.h"
+#include "cgi.h"
+#include "conf.h"
+#include "err.h"
+#include "gate.h"
+#include "job.h"
+#include "log.h"
+#include "pool.h"
+#include "service.h"
+
+/* Two descriptors a request that is served, queued, waits or is sent, with
+ * the default limits; a soft limit of 1024 is the usual one. */
+#define DESCRIPTORS 8192
+
+extern char **environ;
+
+static int
+usage(void)
+{
+	(void)fputs(
+	    "usage: podprof.fcgi [-c FILE]\n"
+	    "It is started by a web server or spawn-fcgi, not by hand: as "
+	    "FastCGI with a\n"
+	    "listening socket on descriptor 0, or as a CGI program with "
+	    "REQUEST_METHOD set.\n"
+	    "For example: spawn-fcgi -n -s /run/podprof/fcgi.sock -M 0660 -- "
+	    "podprof.fcgi\n"
+	    "See podprof.fcgi(8).\n", stderr);
+	return 2;
+}
+
+static void
+report(const struct err *err)
+{
+	(void)fprintf(stderr, "podprof.fcgi: %s\n", err->msg);
+}
+
+static void
+raise_limits(void)
+{
+	struct rlimit limit;
+
+	/* Threads would each get an arena, and keep what it grew to. */
+	(void)mallopt(M_ARENA_MAX, 2);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    limit.rlim_cur >= DESCRIPTORS)
+		return;
+	limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max
+	    : DESCRIPTORS;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What would make every request fail is better told at the start. */
+static int
+check_state(const struct conf *conf, struct err *err)
+{
+	struct db *db = NULL;
+
+	if (artifact_check_dirs(conf->state_dir, err) != 0 ||
+	    job_open_db(conf->state_dir, &db, err) != 0)
+		return -1;
+	db_close(&db);
+	return 0;
+}
+
+static int
+run_pool(const struct conf *conf)
+{
+	struct service *service = NULL;
+	struct err err;
+	bool idle = true;
+	int rc;
+
+	raise_limits();
+	rc = check_state(conf, &err);
+	if (rc == 0)
+		rc = service_new(conf, SPAWN_LOG_STDERR, &service, &err);
+	if (rc == 0)
+		rc = pool_run(service, &idle, &err);
+	if (rc != 0)
+		report(&err);
+	/* Others may still use what would be freed. */
+	if (!idle)
+		_exit(EXIT_SUCCESS);
+	service_free(&service);
+	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	const enum gate_mode mode = gate_mode();
+	const char *path = NULL;
+	struct conf *conf = NULL;
+	struct err err;
+	int option, rc = EXIT_SUCCESS;
+
+	(void)umask(0077);
+	/* A CGI program's arguments may be words of the query (RFC 3875, 4.4):
+	 * they are no options of ours. */
+	while (mode != GATE_CGI &&
+	    (option = getopt(argc, argv, "c:")) != -1) {
+		if (option != 'c')
+			return usage();
+		path = optarg;
+	}
+	if (mode == GATE_NEITHER || (mode == GATE_FASTCGI && optind < argc))
+		return usage();
+	if (conf_load(path, environ, &conf, &err) != 0) {
+		report(&err);
+		if (mode == GATE_CGI)
+			cgi_refuse(environ);
+		return mode == GATE_CGI ? EXIT_SUCCESS : EXIT_FAILURE;
+	}
+	log_setup(conf->log_level, conf->log_format);
+	if (mode == GATE_CGI)
+		cgi_run(conf, environ);
+	else
+		rc = run_pool(conf);
+	conf_free(&conf);
+	return rc;
+}

@@ -1,0 +1,276 @@
+/*
+ * The route table, matching, and judging.
+ */
+#include "route.h"
+
+#include <string.h>
+
+#include "handle.h"
+#include "log.h"
+#include "problem.h"
+
+static const struct param_spec probe_params[] = {
+	{ .name = "app", .type = PARAM_NAME },
+	{ .name = NULL },
+};
+
+static const struct param_spec take_snapshot_params[] = {
+	{ .name = "force", .type = PARAM_INT, .min = 0, .max = 1 },
+	{ .name = NULL },
+};
+
+static const struct param_spec get_snapshot_params[] = {
+	{ .name = "job", .type = PARAM_UUID },
+	{ .name = NULL },
+};
+
+static const struct param_spec get_profile_params[] = {
+	{ .name = "duration", .type = PARAM_NUMBER, .may_be_empty = true },
+	{ .name = "interval", .type = PARAM_INT, .min = 50, .max = 100000 },
+	{ .name = NULL },
+};
+
+static const struct param_spec list_jobs_params[] = {
+	{ .name = "kind", .type = PARAM_WORD, .may_be_empty = true,
+	    .word = job_kind_of_name,
+	    .allowed = "heap-snapshot, cpu-profile" },
+	{ .name = "state", .type = PARAM_WORD, .may_be_empty = true,
+	    .word = job_state_of_name,
+	    .allowed = "queued, running, succeeded, failed, canceled" },
+	{ .name = "limit", .type = PARAM_INT, .may_be_empty = true,
+	    .min = 1, .max = JOB_LIST_MAX },
+	{ .name = "after", .type = PARAM_UUID, .may_be_empty = true },
+	{ .name = NULL },
+};
+
+#define BASE "/{app}/private/papi"
+
+static const struct route routes[] = {
+	{ .path = "/livez", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .is_probe = true,
+	    .params = probe_params, .handle = handle_livez },
+	{ .path = "/readyz", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .is_probe = true,
+	    .params = probe_params, .handle = handle_readyz },
+	{ .path = BASE "/takeMemorySnapshot",
+	    .methods = HTTP_GET | HTTP_POST, .role = ROLE_OPERATOR,
+	    .params = take_snapshot_params, .handle = handle_take_snapshot,
+	    .is_module = true },
+	{ .path = BASE "/getMemorySnapshot",
+	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
+	    .params = get_snapshot_params, .handle = handle_get_snapshot,
+	    .is_module = true, .not_found = "Snapshot not found" },
+	{ .path = BASE "/getCpuProfile",
+	    .methods = HTTP_GET, .role = ROLE_OPERATOR,
+	    .params = get_profile_params, .handle = handle_get_profile,
+	    .is_module = true },
+	{ .path = BASE "/jobs", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_VIEWER,
+	    .params = list_jobs_params, .handle = handle_list_jobs },
+	{ .path = BASE "/jobs", .methods = HTTP_POST,
+	    .role = ROLE_OPERATOR, .handle = handle_create_job },
+	{ .path = BASE "/jobs/{id}", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_VIEWER, .handle = handle_get_job },
+	{ .path = BASE "/jobs/{id}/artifact",
+	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
+	    .handle = handle_get_artifact },
+};
+
+/* One part of a path, up to the next '/', into out; false if it does not
+ * fit. */
+static bool
+take_part(const char **path, char *out, size_t size)
+{
+	size_t len = strcspn(*path, "/");
+
+	if (len >= size)
+		return false;
+	memcpy(out, *path, len);
+	out[len] = '\0';
+	*path += len;
+	return true;
+}
+
+static bool
+matches(const char *pattern, const char *path, struct request *request)
+{
+	static const char app[] = "{app}", id[] = "{id}";
+
+	while (*pattern != '\0') {
+		if (strncmp(pattern, app, sizeof(app) - 1) == 0) {
+			pattern += sizeof(app) - 1;
+			if (!take_part(&path, request->app,
+			    sizeof(request->app)) ||
+			    !str_is_name(request->app))
+				return false;
+		} else if (strncmp(pattern, id, sizeof(id) - 1) == 0) {
+			pattern += sizeof(id) - 1;
+			if (!take_part(&path, request->job_id,
+			    sizeof(request->job_id)) ||
+			    !uuid_is_valid(request->job_id))
+				return false;
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return *path == '\0';
+}
+
+void
+route_find(struct request *request)
+{
+	const struct route *route = NULL;
+	size_t i;
+
+	request->path_methods = 0;
+	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		if (!matches(routes[i].path, request->path, request))
+			continue;
+		request->path_methods |= routes[i].methods;
+		if (route == NULL || (routes[i].methods & request->method) != 0)
+			route = &routes[i];
+	}
+	/* Others that matched in part have left their names there. */
+	request->app[0] = request->job_id[0] = '\0';
+	if (route != NULL)
+		(void)matches(route->path, request->path, request);
+	request->route = route;
+}
+
+static int
+check_path(const struct conf *conf, const struct request *request,
+    struct err *err)
+{
+	if (request->route == NULL)
+		return err_set(err, ERR_NOT_FOUND,
+		    "there is no such address here; those of an app begin "
+		    "with /APP/private/papi/");
+	if (request->app[0] == '\0' ||
+	    conf_find_app(conf, request->app) != NULL)
+		return 0;
+	return err_set(err, ERR_NOT_FOUND, "no app \"%s\" is served here; its "
+	    "section [app %s] is not in the configuration", request->app,
+	    request->app);
+}
+
+/* All that can be said without the database. */
+static int
+judge(struct service *service, struct request *request, struct err *err)
+{
+	const struct route *route = request->route;
+	const bool is_open = route != NULL && route->role == ROLE_NONE;
+
+	if (!is_open) {
+		if (auth_check(service_auth(service), request->gate,
+		    &request->principal, err) != 0)
+			return -1;
+		request->is_known = true;
+	}
+	if (check_path(service_conf(service), request, err) != 0)
+		return -1;
+	if ((route->methods & request->method) == 0)
+		return err_set(err, ERR_METHOD, "the method %s does nothing "
+		    "at this address; see Allow", request->method_name);
+	if (!is_open && request->principal.role < route->role)
+		return err_set(err, ERR_FORBIDDEN, "%s has the role %s; this "
+		    "needs %s", request->principal.who,
+		    conf_role_name(request->principal.role),
+		    conf_role_name(route->role));
+	if (params_parse(
+	    route->params, request->query, &request->params, err) != 0)
+		return -1;
+	if (route->is_probe)
+		return 0;
+	return gate_read_body(request->gate, &request->body, err);
+}
+
+static void
+log_refusal(const struct request *request, const struct answer *answer,
+    const struct err *why)
+{
+	const char *who =
+	    request->is_known ? request->principal.who : "nobody known";
+
+	if (answer->status >= 500)
+		log_error("route", "%s %s for %s: %d: %s",
+		    request->method_name, request->path, who, answer->status,
+		    why->msg);
+	else if (answer->status == 401 || answer->status == 403 ||
+	    answer->status == 429)
+		log_warn("route", "%s %s for %s: %d: %s",
+		    request->method_name, request->path, who, answer->status,
+		    why->msg);
+	else
+		log_debug("route", "%s %s for %s: %d: %s",
+		    request->method_name, request->path, who, answer->status,
+		    why->msg);
+}
+
+/* Headers of every answer. */
+static void
+add_common(const struct conf *conf, const struct request *request,
+    struct answer *answer)
+{
+	if (answer->kind == ANSWER_WAIT)
+		return;
+	answer_header(answer, "X-Request-Id", "%s", request->id);
+	if (request->is_known && request->app[0] != '\0')
+		answer_header(answer, "X-Pod-Name", "%s", conf->pod);
+}
+
+void
+route_refuse(const struct service *service, struct request *request,
+    const struct err *why, struct answer *answer)
+{
+	const struct conf *conf = service_conf(service);
+
+	problem_answer(conf, request, why, answer);
+	log_refusal(request, answer, why);
+	add_common(conf, request, answer);
+}
+
+static void
+conclude(struct seat *seat, struct request *request, struct answer *answer,
+    int rc, struct err *err)
+{
+	if (rc == 0 && answer->incomplete)
+		rc = err_set(err, ERR_NOMEM, "no memory for the answer");
+	if (rc == 0) {
+		add_common(service_conf(seat->service), request, answer);
+		return;
+	}
+	if (err->code == ERR_STATE)
+		seat_fini(seat);
+	route_refuse(seat->service, request, err, answer);
+}
+
+void
+route_serve(struct seat *seat, struct request *request, struct answer *answer)
+{
+	struct err err;
+	int rc;
+
+	rc = judge(seat->service, request, &err);
+	if (rc == 0)
+		rc = request->route->handle(seat, request, answer, &err);
+	conclude(seat, request, answer, rc, &err);
+}
+
+void
+route_resume(struct seat *seat, struct request *request,
+    struct answer *answer)
+{
+	const struct conf *conf = service_conf(seat->service);
+	struct db *db;
+	struct job job;
+	struct err err;
+	int rc;
+
+	rc = seat_db(seat, &db, &err);
+	if (rc == 0)
+		rc = job_get(db, conf->state_dir, request->app, conf->pod,
+		    request->wait.job_id, &job, &err);
+	if (rc == 0)
+		rc = request->wait.resume(seat, request, &job, answer, &err);
+	conclude(seat, request, answer, rc, &err);
+}

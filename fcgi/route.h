@@ -1,0 +1,54 @@
+/*
+ * The addresses: one table, and the order in which a request is judged -
+ * authentication, path, method, role, parameters, body; then its handler.
+ */
+#ifndef PODPROF_ROUTE_H
+#define PODPROF_ROUTE_H
+
+#include <stdbool.h>
+
+#include "answer.h"
+#include "conf.h"
+#include "err.h"
+#include "params.h"
+#include "request.h"
+#include "service.h"
+
+/*
+ * Answers one request: 0 and the answer, or -1 and what the client is told, as
+ * a problem.  Headers that it adds to the answer go out either way.
+ */
+typedef int handle_fn(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err);
+
+struct route {
+	/* "{app}" and "{id}" stand for an app's name and a job's id. */
+	const char *path;
+	unsigned methods;		/* HTTP_GET | … */
+	enum conf_role role;		/* needed; ROLE_NONE: no token asked */
+	const struct param_spec *params;	/* NULL: none */
+	handle_fn *handle;
+	bool is_probe;			/* touches no disk, waits for nobody */
+	bool is_module;			/* errors also in the module's words */
+	const char *not_found;		/* the module's word for that */
+};
+
+/* Find the request's route; fills route, path_methods, app and job_id. */
+void route_find(struct request *request);
+
+/*
+ * Judge the request and call its handler.  Always leaves an answer: of an error
+ * it is the problem, logged if it is ours.
+ */
+void route_serve(struct seat *seat, struct request *request,
+    struct answer *answer);
+
+/* The same after a wait. */
+void route_resume(struct seat *seat, struct request *request,
+    struct answer *answer);
+
+/* Answer without a handler. */
+void route_refuse(const struct service *service, struct request *request,
+    const struct err *why, struct answer *answer);
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * The shared state of podprof.fcgi: counters, children, readiness, and the
+ * last step of a delivery, each under a lock that is held for a moment only.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* A capture that we started and have not reaped. */
+struct child {
+	pid_t pid;
+	char job_id[UUID_MAX];
+	struct child *next;
+};
+
+struct service {
+	const struct conf *conf;
+	enum spawn_log log;
+	struct auth *auth;
+
+	pthread_mutex_t lock;		/* of waiting, is_ready */
+	int64_t waiting;
+	bool is_ready;
+
+	pthread_mutex_t children_lock;
+	struct child *children;
+
+	pthread_mutex_t handover_lock;
+	struct seat handover;		/* its database */
+};
+
+int
+service_new(const struct conf *conf, enum spawn_log log,
+    struct service **ret_service, struct err *err)
+{
+	struct service *service = calloc(1, sizeof(*service));
+
+	if (service == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to start");
+	service->conf = conf;
+	service->log = log;
+	(void)pthread_mutex_init(&service->lock, NULL);
+	(void)pthread_mutex_init(&service->children_lock, NULL);
+	(void)pthread_mutex_init(&service->handover_lock, NULL);
+	service->handover.service = service;
+	if (auth_new(conf, &service->auth, err) != 0) {
+		service_free(&service);
+		return -1;
+	}
+	*ret_service = service;
+	return 0;
+}
+
+void
+service_free(struct service **service)
+{
+	struct service *s = *service;
+	struct child *child;
+
+	if (s == NULL)
+		return;
+	while ((child = s->children) != NULL) {
+		s->children = child->next;
+		free(child);
+	}
+	seat_fini(&s->handover);
+	auth_free(&s->auth);
+	(void)pthread_mutex_destroy(&s->lock);
+	(void)pthread_mutex_destroy(&s->children_lock);
+	(void)pthread_mutex_destroy(&s->handover_lock);
+	free(s);
+	*service = NULL;
+}
+
+const struct conf *
+service_conf(const struct service *service)
+{
+	return service->conf;
+}
+
+struct auth *
+service_auth(struct service *service)
+{
+	return service->auth;
+}
+
+bool
+service_is_cgi(const struct service *service)
+{
+	return service->log == SPAWN_LOG_FILE;
+}
+
+int
+service_take_place(struct service *service, struct request *request,
+    struct err *err)
+{
+	bool is_free;
+
+	if (request->place != NULL)
+		return 0;
+	(void)pthread_mutex_lock(&service->lock);
+	is_free = service->waiting < service->conf->waiting;
+	if (is_free)
+		service->waiting++;
+	(void)pthread_mutex_unlock(&service->lock);
+	if (!is_free)
+		return err_set(err, ERR_LIMIT, "%lld requests wait here "
+		    "already, which is [limits] waiting; try again later",
+		    (long long)service->conf->waiting);
+	request->place = service;
+	return 0;
+}
+
+void
+service_leave_place(struct request *request)
+{
+	struct service *service = request->place;
+
+	if (service == NULL)
+		return;
+	(void)pthread_mutex_lock(&service->lock);
+	service->waiting--;
+	(void)pthread_mutex_unlock(&service->lock);
+	request->place = NULL;
+}
+
+int
+service_spawn(struct service *service, const char *job_id, struct err *err)
+{
+	struct child *child = calloc(1, sizeof(*child));
+	int rc;
+
+	if (child == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a capture");
+	(void)str_copy(child->job_id, sizeof(child->job_id), job_id);
+	/* Locked, so that nobody reaps it before it is in the list. */
+	(void)pthread_mutex_lock(&service->children_lock);
+	rc = spawn_capture(
+	    service->conf, job_id, service->log, &child->pid, err);
+	if (rc == 0) {
+		child->next = service->children;
+		service->children = child;
+		child = NULL;
+	}
+	(void)pthread_mutex_unlock(&service->children_lock);
+	free(child);
+	return rc;
+}
+
+/* With the lock held: take the process out of the list. */
+static bool
+forget_child(struct service *service, pid_t pid, char ret_job_id[UUID_MAX])
+{
+	struct child **link, *child;
+
+	for (link = &service->children; *link != NULL; link = &child->next) {
+		child = *link;
+		if (child->pid != pid)
+			continue;
+		(void)str_copy(ret_job_id, UUID_MAX, child->job_id);
+		*link = child->next;
+		free(child);
+		return true;
+	}
+	return false;
+}
+
+bool
+service_reap(struct service *service, char ret_job_id[UUID_MAX],
+    int *ret_wait_status)
+{
+	bool found = false;
+	int status;
+	pid_t pid;
+
+	(void)pthread_mutex_lock(&service->children_lock);
+	while (!found) {
+		pid = waitpid(-1, &status, WNOHANG);
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			break;
+		found = forget_child(service, pid, ret_job_id);
+	}
+	(void)pthread_mutex_unlock(&service->children_lock);
+	if (found)
+		*ret_wait_status = status;
+	return found;
+}
+
+void
+service_set_ready(struct service *service, const struct err *why)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	service->is_ready = why == NULL;
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+bool
+service_is_ready(struct service *service)
+{
+	bool is_ready;
+
+	(void)pthread_mutex_lock(&service->lock);
+	is_ready = service->is_ready;
+	(void)pthread_mutex_unlock(&service->lock);
+	return is_ready;
+}
+
+int
+service_hand_over(struct service *service, struct gate **gate_take,
+    const char *job_id, const void *tail, size_t len, bool *ret_sent,
+    struct err *err)
+{
+	struct db *db = NULL;
+	bool sent = false;
+	int rc;
+
+	(void)pthread_mutex_lock(&service->handover_lock);
+	/* Opened first: it is what takes longest. */
+	rc = seat_db(&service->handover, &db, err);
+	if (gate_write(*gate_take, tail, len, err) != 0)
+		gate_drop(gate_take);
+	else
+		sent = gate_finish(gate_take, err) == 0;
+	if (sent && rc == 0)
+		rc = job_deliver(db, job_id, err);
+	(void)pthread_mutex_unlock(&service->handover_lock);
+	*ret_sent = sent;
+	return sent && rc == 0 ? 0 : -1;
+}
+
+void
+service_await_handover(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->handover_lock);
+	(void)pthread_mutex_unlock(&service->handover_lock);
+}
+
+int
+seat_db(struct seat *seat, struct db **ret_db, struct err *err)
+{
+	if (seat->db != NULL && !db_is_current(seat->db))
+		db_close(&seat->db);
+	if (seat->db == NULL && job_open_db(
+	    service_conf(seat->service)->state_dir, &seat->db, err) != 0)
+		return -1;
+	*ret_db = seat->db;
+	return 0;
+}
+
+void
+seat_fini(struct seat *seat)
+{
+	db_close(&seat->db);
+}

@@ -1,0 +1,92 @@
+/*
+ * What all threads of podprof.fcgi share, and what each has for itself.
+ */
+#ifndef PODPROF_SERVICE_H
+#define PODPROF_SERVICE_H
+
+#include <stdbool.h>
+
+#include "auth.h"
+#include "conf.h"
+#include "db.h"
+#include "err.h"
+#include "job.h"
+#include "request.h"
+#include "spawn.h"
+
+/* Shared; every call is safe for many threads. */
+struct service;
+
+/*
+ * conf  borrowed for the service's life.
+ * log   where captures log to; SPAWN_LOG_FILE also says that we are plain CGI:
+ *       one request, one thread, no keeper.
+ */
+MUST int service_new(const struct conf *conf, enum spawn_log log,
+    struct service **ret_service, struct err *err);
+void service_free(struct service **service);
+
+const struct conf *service_conf(const struct service *service);
+struct auth *service_auth(struct service *service);
+bool service_is_cgi(const struct service *service);
+
+/*
+ * Places for requests that wait: at most [limits] waiting.  A handler takes one
+ * before it does what cannot be undone; request_free() gives it back.  Taking
+ * again what the request has is allowed.  ERR_LIMIT.
+ */
+MUST int service_take_place(struct service *service, struct request *request,
+    struct err *err);
+void service_leave_place(struct request *request);
+
+/* Start podprof-capture for a queued job, and remember its process.
+ * ERR_INTERNAL, ERR_NOMEM. */
+MUST int service_spawn(struct service *service, const char *job_id,
+    struct err *err);
+
+/*
+ * A process that has ended: false if there is none (any more).  Of processes
+ * that are not ours (orphans, where we are process 1) nothing is told.
+ */
+bool service_reap(struct service *service, char ret_job_id[UUID_MAX],
+    int *ret_wait_status);
+
+/* Whether the state can be used, as the keeper last found; why NULL: it can.
+ * Not ready until it was told so. */
+void service_set_ready(struct service *service, const struct err *why);
+bool service_is_ready(struct service *service);
+
+/*
+ * Finish an answer that delivers its job, and write that down, as one step for
+ * service_await_handover().  tail: the last bytes, at most GATE_TAIL_MAX, after
+ * gate_brace().  The gate is gone either way.
+ *
+ * Returns 0, or -1 if the job is not delivered; *ret_sent tells whether the
+ * answer was handed over nevertheless.
+ */
+MUST int service_hand_over(struct service *service, struct gate **gate_take,
+    const char *job_id, const void *tail, size_t len, bool *ret_sent,
+    struct err *err);
+
+/*
+ * Wait until no answer is in the middle of service_hand_over(): whoever got
+ * the last byte of a snapshot finds it delivered, however fast he asks again.
+ * Waits for a commit, never for a client.
+ */
+void service_await_handover(struct service *service);
+
+/* What a thread has for itself: init with the service and NULL. */
+struct seat {
+	struct service *service;
+	struct db *db;		/* use seat_db() */
+};
+
+/* The thread's connection to the database: opened when first needed, and anew
+ * when the file was replaced.  Errors of job_open_db(). */
+MUST int seat_db(struct seat *seat, struct db **ret_db, struct err *err);
+
+/* Close the connection; the next seat_db() opens a new one.  For the end, and
+ * after ERR_STATE, which the connection may be the reason of. */
+void seat_fini(struct seat *seat);
+
+#endif
