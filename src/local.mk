@@ -7,12 +7,13 @@ libpodprof_a_SOURCES = \
 	src/log.c src/log.h src/file.c src/file.h src/ini.c src/ini.h \
 	src/json.c src/json.h src/uuid.c src/uuid.h src/digest.c src/digest.h \
 	src/jsoncut.c src/jsoncut.h \
-	src/conf.c src/conf.h src/db.c src/db.h src/ws.c src/ws.h \
+	src/conf.c src/conf.h src/conf_table.c src/conf_show.c src/conf_parts.h \
+	src/db.c src/db.h src/ws.c src/ws.h \
 	src/proc.c src/proc.h \
 	src/migrate.c src/migrate.h src/cdp.c src/cdp.h \
 	src/artifact.c src/artifact.h src/token.c src/token.h \
 	src/spawn.c src/spawn.h \
-	src/job.c src/job.h src/target.c src/target.h \
+	src/job.c src/job_json.c src/job.h src/target.c src/target.h \
 	src/capture.c src/capture.h src/capture_heap_snapshot.c \
 	src/capture_cpu_profile.c
 nodist_libpodprof_a_SOURCES = sql/migrations.c
@@ -20,7 +21,7 @@ libpodprof_a_CPPFLAGS = $(AM_CPPFLAGS) $(CJSON_CFLAGS) $(SQLITE_CFLAGS) \
 	$(CRYPTO_CFLAGS) $(WEBSOCKETS_CFLAGS)
 
 bin_PROGRAMS += podprof
-podprof_SOURCES = src/podprof.c
+podprof_SOURCES = src/podprof.c src/check.c src/check.h
 podprof_LDADD = libpodprof.a $(CJSON_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS)
 
 pkglibexec_PROGRAMS += podprof-capture
