@@ -14,9 +14,12 @@
 
 #include <arpa/inet.h>
 
+#include "clock.h"
 #include "token.h"
 
 #define HOST_MAX 256
+/* A file changed so lately may change again without its times showing it. */
+#define SETTLED_MS 1000
 
 struct auth {
 	const struct conf *conf;
@@ -24,6 +27,7 @@ struct auth {
 	pthread_mutex_t lock;		/* of what follows */
 	struct token_list *tokens;	/* NULL: not read, or not readable */
 	struct stat seen;		/* the file that tokens came from */
+	bool is_settled;		/* it was not new when it was read */
 };
 
 int
@@ -73,10 +77,12 @@ refresh(struct auth *auth, struct err *err)
 	memset(&now, 0, sizeof(now));
 	/* If it cannot be looked at, reading it will say why. */
 	if (stat(path, &now) == 0 && auth->tokens != NULL &&
-	    is_same_file(&now, &auth->seen))
+	    auth->is_settled && is_same_file(&now, &auth->seen))
 		return 0;
 	token_list_free(&auth->tokens);
 	auth->seen = now;
+	auth->is_settled = clock_utc_ms() - now.st_ctim.tv_sec * 1000 >
+	    SETTLED_MS + 1000;
 	if (token_list_read(path, &auth->tokens, err) == 0)
 		return 0;
 	if (err->code == ERR_INVALID)

@@ -4,8 +4,6 @@
  * accept loop knows no timeout, leaks descriptors into children, and waits for
  * the peer's close.
  */
-#define _GNU_SOURCE	/* accept4() */
-
 #include "gate.h"
 
 #include <assert.h>

@@ -1,7 +1,9 @@
 -- One row a job, from its acceptance until it is removed.  Times are
 -- milliseconds since 1970 (UTC).  What cannot be known yet is NULL.
 CREATE TABLE jobs (
-	id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
+	-- Counts in the order of creation, whatever the clocks say.
+	seq INTEGER PRIMARY KEY,
+	id TEXT NOT NULL UNIQUE CHECK (length(id) = 36),
 	app TEXT NOT NULL CHECK (length(app) BETWEEN 1 AND 64),
 	pod TEXT NOT NULL CHECK (length(pod) BETWEEN 1 AND 253),
 	kind TEXT NOT NULL
@@ -82,9 +84,9 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
 	WHERE kind = 'heap-snapshot' AND state IN ('queued', 'running');
 
-CREATE INDEX jobs_active ON jobs (app, pod)
+CREATE INDEX jobs_active ON jobs (id)
 	WHERE state IN ('queued', 'running');
-CREATE INDEX jobs_newest ON jobs (app, pod, kind, id);
+CREATE INDEX jobs_newest ON jobs (app, pod, kind, seq);
 CREATE INDEX jobs_unremoved ON jobs (id)
 	WHERE finished_at_ms IS NOT NULL AND removed_at_ms IS NULL;
 CREATE INDEX jobs_unaccepted ON jobs (finished_at_ms)

@@ -2,7 +2,9 @@
 -- reading.  Made by tests/lint/schema.sh, which says how.
 
 CREATE TABLE jobs (
-	id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 36),
+	-- Counts in the order of creation, whatever the clocks say.
+	seq INTEGER PRIMARY KEY,
+	id TEXT NOT NULL UNIQUE CHECK (length(id) = 36),
 	app TEXT NOT NULL CHECK (length(app) BETWEEN 1 AND 64),
 	pod TEXT NOT NULL CHECK (length(pod) BETWEEN 1 AND 253),
 	kind TEXT NOT NULL
@@ -81,10 +83,10 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
 	WHERE kind = 'heap-snapshot' AND state IN ('queued', 'running');
 
-CREATE INDEX jobs_active ON jobs (app, pod)
+CREATE INDEX jobs_active ON jobs (id)
 	WHERE state IN ('queued', 'running');
 
-CREATE INDEX jobs_newest ON jobs (app, pod, kind, id);
+CREATE INDEX jobs_newest ON jobs (app, pod, kind, seq);
 
 CREATE INDEX jobs_unremoved ON jobs (id)
 	WHERE finished_at_ms IS NOT NULL AND removed_at_ms IS NULL;

@@ -3,7 +3,6 @@
  * way, whole under their final one.  Files are stored as they are sent, so
  * both sums are the same.
  */
-#define _GNU_SOURCE 1 /* asprintf */
 #include "artifact.h"
 
 #include <errno.h>

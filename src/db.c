@@ -184,8 +184,9 @@ set_up(struct db *db, struct err *err)
 	    NULL);
 	/* SQLite opens what it may not write for reading, silently. */
 	if (sqlite3_db_readonly(db->raw, "main") != 0)
-		return err_set(err, ERR_STATE, "database %s cannot be written%s",
-		    db->path, hint_of(SQLITE_READONLY));
+		return err_set(err, ERR_STATE,
+		    "database %s cannot be written%s", db->path,
+		    hint_of(SQLITE_READONLY));
 	if (set_wal(db, err) != 0)
 		return -1;
 	rc = sqlite3_exec(db->raw, DB_SETUP, NULL, NULL, NULL);

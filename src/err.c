@@ -2,8 +2,6 @@
  * Errors as values: the text of one, and the words for each code.  What a
  * code means to HTTP or to an exit status is the caller's.
  */
-#define _GNU_SOURCE 1 /* strerrordesc_np */
-
 #include "err.h"
 
 #include <assert.h>

@@ -2,8 +2,6 @@
  * Files: whole reads, whole writes, replacement in one step.  What a file
  * means is the caller's; errors begin with its path where it is known here.
  */
-#define _GNU_SOURCE 1 /* asprintf, mkostemp */
-
 #include "file.h"
 
 #include <errno.h>

@@ -96,18 +96,18 @@ scan_number(struct scan *s)
 static bool
 scan_unit(struct scan *s, unsigned *ret_unit)
 {
-	unsigned unit = 0;
+	static const char digits[] = "0123456789abcdefABCDEF";
+	unsigned unit = 0, digit;
+	const char *found;
 	int i;
 
 	for (i = 0; i < 4; i++, s->next++) {
-		char c = s->next < s->end ? *s->next : 'x';
-
-		if (c >= '0' && c <= '9')
-			unit = unit << 4 | (unsigned)(c - '0');
-		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-			unit = unit << 4 | (unsigned)((c | 32) - 'a' + 10);
-		else
+		found = s->next < s->end && *s->next != '\0'
+		    ? strchr(digits, *s->next) : NULL;
+		if (found == NULL)
 			return fail(s, "\\u without four hex digits");
+		digit = (unsigned)(found - digits);
+		unit = unit << 4 | (digit < 16 ? digit : digit - 6);
 	}
 	*ret_unit = unit;
 	return true;
@@ -493,9 +493,11 @@ json_put_raw(struct json *object, const char *key, const char *text)
 int
 json_print(const struct json *json, struct buf *out, struct err *err)
 {
-	char *text = json != NULL ? cJSON_PrintUnformatted(item_of(json)) : NULL;
+	char *text = NULL;
 	int rc;
 
+	if (json != NULL)
+		text = cJSON_PrintUnformatted(item_of(json));
 	if (text == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a document");
 	rc = buf_adds(out, text, err);

@@ -13,7 +13,8 @@ libpodprof_a_SOURCES = \
 	src/migrate.c src/migrate.h src/cdp.c src/cdp.h \
 	src/artifact.c src/artifact.h src/token.c src/token.h \
 	src/spawn.c src/spawn.h \
-	src/job.c src/job_json.c src/job.h src/target.c src/target.h \
+	src/job.c src/job.h src/job_parts.h src/job_row.c src/job_run.c \
+	src/job_settle.c src/job_json.c src/target.c src/target.h \
 	src/capture.c src/capture.h src/capture_heap_snapshot.c \
 	src/capture_cpu_profile.c
 nodist_libpodprof_a_SOURCES = sql/migrations.c

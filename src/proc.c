@@ -101,8 +101,8 @@ int
 proc_self(struct proc *ret_proc, struct err *err)
 {
 	char boot[64], space[32];
+	struct proc proc = {0};
 	struct stat_line line;
-	struct proc proc;
 	int errnum;
 
 	errnum = read_small("/proc/sys/kernel/random/boot_id", boot,

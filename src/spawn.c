@@ -2,7 +2,6 @@
  * Starts podprof-capture by posix_spawn(3): in a process with threads nothing
  * else is safe between fork and exec.
  */
-#define _GNU_SOURCE 1 /* POSIX_SPAWN_SETSID, addclosefrom_np */
 #include "spawn.h"
 
 #include <errno.h>

@@ -2,8 +2,6 @@
  * Text from outside: strict parsing and safe printing.  Written without the
  * ctype functions and strtol, which read the locale and skip blanks.
  */
-#define _GNU_SOURCE 1 /* strtod_l */
-
 #include "str.h"
 
 #include <inttypes.h>

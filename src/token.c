@@ -40,9 +40,9 @@ decode_hex(const char *hex, unsigned char out[DIGEST_BYTES])
 {
 	size_t i;
 
-	for (i = 0; i < DIGEST_BYTES; i++)
-		out[i] = (unsigned char)(hex_digit(hex[2 * i]) << 4 |
-		    hex_digit(hex[2 * i + 1]));
+	for (i = 0; i < DIGEST_BYTES; i++, hex += 2)
+		out[i] = (unsigned char)(hex_digit(hex[0]) << 4 |
+		    hex_digit(hex[1]));
 }
 
 /* Without the text of the third field in any message: whoever put the token
@@ -70,7 +70,7 @@ parse_line(const char *line, struct token *ret_token, struct err *err)
 	if (value != ROLE_VIEWER && value != ROLE_OPERATOR)
 		return err_set(err, ERR_INVALID,
 		    "\"%s\" is not a role: viewer or operator", word);
-	if (!str_is_hex(sha256 + 1, 2 * DIGEST_BYTES))
+	if (!str_is_hex(sha256 + 1, DIGEST_HEX_MAX - 1))
 		return err_set(err, ERR_INVALID,
 		    "the third field is not 64 lower-case hex digits; it is "
 		    "the SHA-256 of the token, never the token");

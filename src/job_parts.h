@@ -1,0 +1,49 @@
+/*
+ * What the files of job share.  For job*.c only; everybody else has job.h.
+ */
+#ifndef PODPROF_JOB_PARTS_H
+#define PODPROF_JOB_PARTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "err.h"
+#include "job.h"
+
+/* Rows that are looked at between two queries: they lie on the stack. */
+#define JOB_BATCH 8
+
+/* The row that was stepped to.  ERR_STATE if it has a word that this program
+ * does not know. */
+MUST int job_read_row(struct db_stmt *row, struct job *out, struct err *err);
+
+/* The first row of a bound statement, or the row of an id: 1, or 0 if there is
+ * none, or -1 with *err.  The statement is done. */
+MUST int job_fetch(struct db_stmt *stmt, struct job *out, struct err *err);
+MUST int job_fetch_by_id(struct db *db, const char *id, struct job *out,
+    struct err *err);
+
+/* All rows of a bound statement whose LIMIT is JOB_BATCH.  It is done. */
+MUST int job_fetch_batch(struct db_stmt *stmt, struct job out[JOB_BATCH],
+    size_t *ret_len, struct err *err);
+
+/* As db_bind_int(); JOB_UNKNOWN binds NULL. */
+MUST int job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
+    struct err *err);
+
+/*
+ * As job_settle(), for one app.  No lock is held while processes are looked
+ * at.  app: NULL for all.
+ */
+MUST int job_settle_app(struct db *db, const char *state_dir, const char *app,
+    struct err *err);
+
+/*
+ * Settle one job if its process is gone; then *job is as the row now is.
+ * 1, or 0 if the row was removed meanwhile, or -1 with *err.
+ */
+MUST int job_settle_one(struct db *db, const char *state_dir, struct job *job,
+    struct err *err);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * Jobs: podprof-capture's side, from claim to the end.
+ */
+#include "job_parts.h"
+
+#include <assert.h>
+
+/* Every change that somebody may wait for counts in revision. */
+static const char JOB_CLAIM[] =
+    "UPDATE jobs SET state = 'running', phase = 'preflight',"
+    " revision = revision + 1, started_at_ms = :now, lease_until_ms = :lease,"
+    " runner_pid = :pid, runner_start_ticks = :ticks, runner_host = :host"
+    " WHERE id = :id AND state = 'queued'";
+
+static const char JOB_SET_TARGET[] =
+    "UPDATE jobs SET revision = revision + 1, lease_until_ms = :lease,"
+    " accepted_at_ms = coalesce(accepted_at_ms, :now), target_pid = :pid,"
+    " target_node = :node, used_method = :method,"
+    " memory_before_bytes = :memory WHERE id = :id AND state = 'running'";
+
+static const char JOB_SET_PROGRESS[] =
+    "UPDATE jobs SET lease_until_ms = :lease, revision = revision"
+    " + (phase IS NOT :phase OR progress_done IS NOT :done"
+    " OR progress_total IS NOT :total OR progress_bytes IS NOT :bytes),"
+    " phase = :phase, progress_done = :done, progress_total = :total,"
+    " progress_bytes = :bytes WHERE id = :id AND state = 'running'";
+
+static const char JOB_SUCCEED[] =
+    "UPDATE jobs SET state = 'succeeded', phase = NULL,"
+    " revision = revision + 1, finished_at_ms = :now, expires_at_ms = :expires,"
+    " accepted_at_ms = coalesce(accepted_at_ms, :now), freeze_ms = :freeze,"
+    " memory_after_bytes = :memory, size_bytes = :size, sha256 = :sha256,"
+    " stored_bytes = :stored, stored_sha256 = :stored_sha256,"
+    " progress_bytes = :size WHERE id = :id AND state = 'running'";
+
+static const char JOB_FAIL[] =
+    "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
+    " finished_at_ms = :now, error = :error, error_detail = :detail"
+    " WHERE id = :id AND state IN ('queued', 'running')";
+
+/* Run an update that must meet one row. */
+static int
+run_on_active(struct db *db, struct db_stmt *stmt, const char *id,
+    struct err *err)
+{
+	if (db_run(stmt, err) != 0)
+		return -1;
+	if (db_changes(db) != 1)
+		return err_set(err, ERR_CONFLICT, "job %.64s is not active "
+		    "any more: it was given up or canceled", id);
+	return 0;
+}
+
+static int
+prepare_lease(struct db *db, const char *sql, const char *id,
+    struct db_stmt **ret_stmt, struct err *err)
+{
+	if (db_prepare(db, sql, ret_stmt, err) != 0 ||
+	    db_bind_text(*ret_stmt, ":id", id, err) != 0)
+		return -1;
+	return db_bind_int(*ret_stmt, ":lease",
+	    clock_utc_ms() + JOB_LEASE_MS, err);
+}
+
+static int
+prepare_end(struct db *db, const char *sql, const char *id, int64_t now_ms,
+    struct db_stmt **ret_stmt, struct err *err)
+{
+	if (db_prepare(db, sql, ret_stmt, err) != 0 ||
+	    db_bind_text(*ret_stmt, ":id", id, err) != 0)
+		return -1;
+	return db_bind_int(*ret_stmt, ":now", now_ms, err);
+}
+
+static int
+set_claimed(struct db *db, const char *id, const struct proc *runner,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_lease(db, JOB_CLAIM, id, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
+	    db_bind_int(stmt, ":pid", runner->pid, err) != 0 ||
+	    db_bind_int(stmt, ":ticks", runner->start_ticks, err) != 0 ||
+	    db_bind_text(stmt, ":host", runner->host, err) != 0)
+		return -1;
+	return db_run(stmt, err);
+}
+
+int
+job_claim(struct db *db, const char *id, const struct proc *runner,
+    struct job *ret_job, struct err *err)
+{
+	int found, rc = -1;
+	struct job job;
+	bool claimed;
+
+	if (db_begin(db, err) != 0)
+		return -1;
+	if (set_claimed(db, id, runner, err) != 0)
+		goto out;
+	claimed = db_changes(db) == 1;
+	found = job_fetch_by_id(db, id, &job, err);
+	if (found < 0)
+		goto out;
+	if (!claimed) {
+		(void)err_set(err, ERR_CONFLICT, "job %.64s is %s, so it "
+		    "cannot be begun", id,
+		    found == 1 ? job_state_name(job.state) : "not there");
+		goto out;
+	}
+	if (db_commit(db, err) != 0)
+		goto out;
+	*ret_job = job;
+	rc = 0;
+out:
+	db_rollback(db);
+	return rc;
+}
+
+int
+job_set_target(struct db *db, const char *id,
+    const struct job_target *target, struct err *err)
+{
+	char node[sizeof(((struct job *)NULL)->target_node)];
+	struct db_stmt *stmt;
+
+	/* The app says it, and may say anything. */
+	(void)str_copy(node, sizeof(node),
+	    target->node != NULL ? target->node : "");
+	if (prepare_lease(db, JOB_SET_TARGET, id, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
+	    job_bind_known(stmt, ":pid", target->pid, err) != 0 ||
+	    db_bind_text(stmt, ":node", node, err) != 0 ||
+	    db_bind_text(stmt, ":method",
+	    conf_method_name(target->used_method), err) != 0 ||
+	    job_bind_known(stmt, ":memory", target->memory_bytes, err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_set_progress(struct db *db, const char *id,
+    const struct job_progress *progress, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	assert(progress->phase != PHASE_NONE);
+	if (prepare_lease(db, JOB_SET_PROGRESS, id, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":phase", job_phase_name(progress->phase),
+	    err) != 0 ||
+	    job_bind_known(stmt, ":done", progress->done, err) != 0 ||
+	    job_bind_known(stmt, ":total", progress->total, err) != 0 ||
+	    db_bind_int(stmt, ":bytes", progress->bytes == JOB_UNKNOWN ?
+	    0 : progress->bytes, err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_succeed(struct db *db, const char *id, const struct job_result *result,
+    struct err *err)
+{
+	const struct artifact_sum *sum = result->sum;
+	int64_t now_ms = clock_utc_ms();
+	struct db_stmt *stmt;
+
+	if (prepare_end(db, JOB_SUCCEED, id, now_ms, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":expires", now_ms + result->keep_ms, err) != 0 ||
+	    job_bind_known(stmt, ":freeze", result->freeze_ms, err) != 0 ||
+	    job_bind_known(stmt, ":memory", result->memory_after_bytes,
+	    err) != 0 ||
+	    db_bind_int(stmt, ":size", sum->size_bytes, err) != 0 ||
+	    db_bind_text(stmt, ":sha256", sum->sha256, err) != 0 ||
+	    db_bind_int(stmt, ":stored", sum->stored_bytes, err) != 0 ||
+	    db_bind_text(stmt, ":stored_sha256", sum->stored_sha256,
+	    err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_fail(struct db *db, const char *id, const struct err *why,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_end(db, JOB_FAIL, id, clock_utc_ms(), &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":error", err_name(why->code), err) != 0 ||
+	    db_bind_text(stmt, ":detail", why->msg, err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
