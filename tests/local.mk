@@ -33,3 +33,9 @@ LINTS = tests/lint/layers.sh tests/lint/headers.sh tests/lint/config.sh \
 	tests/lint/schema.sh tests/lint/man.sh
 TESTS += $(LINTS)
 EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak
+EXTRA_DIST += tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
+	tests/e2e/harness.py tests/e2e/fastcgi.py tests/e2e/soak.py \
+	tests/e2e/case_auth.py tests/e2e/case_deploy.py \
+	tests/e2e/case_failure.py tests/e2e/case_hostile.py \
+	tests/e2e/case_jobs.py tests/e2e/case_load.py tests/e2e/case_papi.py \
+	tests/e2e/read-snapshot.js tests/e2e/devtools-read.mjs

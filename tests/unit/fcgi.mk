@@ -1,1 +1,39 @@
-# Unit programs; see tests/local.mk.
+# Unit programs of podprof.fcgi; see tests/local.mk.  A program that makes
+# calls fail says which: --wrap.
+UNIT_FRONT += tests/unit/test_params tests/unit/test_negotiate \
+	tests/unit/test_order tests/unit/test_answer tests/unit/test_auth \
+	tests/unit/test_gate tests/unit/test_request tests/unit/test_route \
+	tests/unit/test_download tests/unit/test_pool
+EXTRA_DIST += tests/unit/front.h tests/unit/site.h
+tests_unit_test_params_SOURCES = tests/unit/test_params.c
+tests_unit_test_params_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_params_LDADD = $(FRONT_LIBS)
+tests_unit_test_negotiate_SOURCES = tests/unit/test_negotiate.c
+tests_unit_test_negotiate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_negotiate_LDADD = $(FRONT_LIBS)
+tests_unit_test_order_SOURCES = tests/unit/test_order.c
+tests_unit_test_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_order_LDADD = $(FRONT_LIBS)
+tests_unit_test_answer_SOURCES = tests/unit/test_answer.c
+tests_unit_test_answer_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_answer_LDADD = $(FRONT_LIBS)
+tests_unit_test_auth_SOURCES = tests/unit/test_auth.c
+tests_unit_test_auth_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_auth_LDADD = $(FRONT_LIBS)
+tests_unit_test_gate_SOURCES = tests/unit/test_gate.c
+tests_unit_test_gate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_gate_LDADD = $(FRONT_LIBS)
+tests_unit_test_request_SOURCES = tests/unit/test_request.c
+tests_unit_test_request_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_request_LDADD = $(FRONT_LIBS)
+tests_unit_test_route_SOURCES = tests/unit/test_route.c
+tests_unit_test_route_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_route_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
+tests_unit_test_route_LDADD = $(FRONT_LIBS)
+tests_unit_test_download_SOURCES = tests/unit/test_download.c
+tests_unit_test_download_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_download_LDADD = $(FRONT_LIBS)
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
+tests_unit_test_pool_LDADD = $(FRONT_LIBS)

@@ -1,1 +1,45 @@
-# Unit programs; see tests/local.mk.
+# Unit programs of the job store.
+UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
+	tests/unit/test_spawn tests/unit/test_artifact tests/unit/test_job \
+	tests/unit/test_job_settle tests/unit/test_job_json \
+	tests/unit/test_job_many
+tests_unit_test_db_SOURCES = tests/unit/test_db.c
+tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_db_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=sqlite3_busy_timeout,--wrap=calloc,--wrap=strdup
+tests_unit_test_db_LDADD = $(UNIT_LIBS)
+tests_unit_test_migrate_SOURCES = tests/unit/test_migrate.c
+tests_unit_test_migrate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_migrate_LDADD = $(UNIT_LIBS)
+tests_unit_test_proc_SOURCES = tests/unit/test_proc.c
+tests_unit_test_proc_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_proc_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getpid
+tests_unit_test_proc_LDADD = $(UNIT_LIBS)
+tests_unit_test_spawn_SOURCES = tests/unit/test_spawn.c
+tests_unit_test_spawn_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_spawn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readlink
+tests_unit_test_spawn_LDADD = $(UNIT_LIBS)
+tests_unit_test_artifact_SOURCES = tests/unit/test_artifact.c
+tests_unit_test_artifact_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_artifact_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write,--wrap=fsync,--wrap=rename
+tests_unit_test_artifact_LDADD = $(UNIT_LIBS)
+EXTRA_DIST += tests/unit/store.h
+tests_unit_test_job_SOURCES = tests/unit/test_job.c
+tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_settle_SOURCES = tests/unit/test_job_settle.c
+tests_unit_test_job_settle_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_settle_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=proc_life
+tests_unit_test_job_settle_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_json_SOURCES = tests/unit/test_job_json.c
+tests_unit_test_job_json_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_json_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=json_put_string
+tests_unit_test_job_json_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_many_SOURCES = tests/unit/test_job_many.c
+tests_unit_test_job_many_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_many_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_many_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,174 @@
+/*
+ * A service for the unit programs of podprof.fcgi: a state directory, tokens, a
+ * configuration, and jobs that do what podprof-capture would do.
+ */
+#ifndef PODPROF_SITE_H
+#define PODPROF_SITE_H
+
+#include "front.h"
+
+#include "artifact.h"
+#include "conf.h"
+#include "db.h"
+#include "job.h"
+#include "proc.h"
+#include "token.h"
+
+struct site {
+	char dir[256];
+	char state_dir[300];
+	char tokens[300];
+	char operator[TOKEN_MAX + 40];	/* "HTTP_AUTHORIZATION=Bearer …" */
+	char viewer[TOKEN_MAX + 40];
+	struct conf_app apps[2];
+	struct conf conf;
+	struct db *db;
+};
+
+static inline void
+site_token(struct site *site, const char *name, enum conf_role role,
+    char out[TOKEN_MAX + 40])
+{
+	char secret[TOKEN_MAX], line[TOKEN_LINE_MAX];
+	struct err err;
+	FILE *f = fopen(site->tokens, "a");
+
+	assert_non_null(f);
+	assert_ok(token_make(name, role, secret, line, &err), err);
+	(void)fprintf(f, "%s\n", line);
+	assert_int_equal(fclose(f), 0);
+	(void)snprintf(out, TOKEN_MAX + 40, "HTTP_AUTHORIZATION=Bearer %s",
+	    secret);
+}
+
+static inline void
+site_open(struct site *site)
+{
+	struct err err;
+
+	memset(site, 0, sizeof(*site));
+	test_make_dir(site->dir);
+	(void)snprintf(site->state_dir, sizeof(site->state_dir), "%s/state",
+	    site->dir);
+	(void)snprintf(site->tokens, sizeof(site->tokens), "%s/tokens",
+	    site->dir);
+	assert_int_equal(mkdir(site->state_dir, 0711), 0);
+	assert_ok(artifact_check_dirs(site->state_dir, &err), err);
+	site_token(site, "oda", ROLE_OPERATOR, site->operator);
+	site_token(site, "val", ROLE_VIEWER, site->viewer);
+	site->apps[0] = (struct conf_app){ .name = "app", .inspector = "",
+		.method = METHOD_AUTO };
+	site->apps[1] = (struct conf_app){ .name = "forked", .inspector = "",
+		.method = METHOD_FORK };
+	site->conf = (struct conf){ .state_dir = site->state_dir,
+		.pod = "pod-1", .threads = 2, .log_level = LOG_ERROR,
+		.auth_tokens = site->tokens, .auth_hosts = "",
+		.keep_ms = 3600000, .grace_ms = 600000,
+		.job_timeout_ms = 60000, .profiles = 2, .downloads = 2,
+		.waiting = 4, .apps = site->apps, .apps_len = 2 };
+	assert_ok(job_open_db(site->state_dir, &site->db, &err), err);
+}
+
+static inline void
+site_close(struct site *site)
+{
+	db_close(&site->db);
+	test_remove_dir(site->dir);
+}
+
+/* What podprof-capture does for a job, one step each. */
+static inline void
+site_claim(struct db *db, const char *job_id)
+{
+	struct proc self;
+	struct job job;
+	struct err err;
+
+	assert_ok(proc_self(&self, &err), err);
+	assert_ok(job_claim(db, job_id, &self, &job, &err), err);
+}
+
+static inline void
+site_attach(struct db *db, const char *job_id)
+{
+	const struct job_target target = { .pid = 4711, .node = "v20.0.0",
+		.used_method = METHOD_STREAM, .memory_bytes = 1 << 20 };
+	struct err err;
+
+	site_claim(db, job_id);
+	assert_ok(job_set_target(db, job_id, &target, &err), err);
+}
+
+/* len bytes: "{", filler, "}". */
+static inline void
+site_finish(const struct site *site, struct db *db, const char *job_id,
+    enum job_kind kind, size_t len)
+{
+	static char filler[1 << 16];
+	struct artifact *artifact = NULL;
+	struct artifact_sum sum;
+	struct job_result result = { .sum = &sum, .freeze_ms = 5,
+		.memory_after_bytes = JOB_UNKNOWN,
+		.keep_ms = site->conf.keep_ms };
+	struct err err;
+	size_t piece, left;
+
+	memset(filler, ' ', sizeof(filler));
+	assert_ok(artifact_create(site->state_dir, job_id,
+	    job_extension(kind), &artifact, &err), err);
+	assert_ok(artifact_write(artifact, "{", 1, &err), err);
+	for (left = len - 2; left > 0; left -= piece) {
+		piece = left < sizeof(filler) ? left : sizeof(filler);
+		assert_ok(artifact_write(artifact, filler, piece, &err), err);
+	}
+	assert_ok(artifact_write(artifact, "}", 1, &err), err);
+	assert_ok(artifact_commit(&artifact, &sum, &err), err);
+	assert_ok(job_succeed(db, job_id, &result, &err), err);
+}
+
+static inline void
+site_fail(struct db *db, const char *job_id, enum err_code code,
+    const char *text)
+{
+	struct err why, err;
+
+	err_set(&why, code, "%s", text);
+	assert_ok(job_fail(db, job_id, &why, &err), err);
+}
+
+static inline struct job
+site_job(struct site *site, const char *app, const char *job_id)
+{
+	struct job job;
+	struct err err;
+
+	assert_ok(job_get(site->db, site->state_dir, app, "pod-1", job_id,
+	    &job, &err), err);
+	return job;
+}
+
+static inline int
+site_count_one(void *ctx, const struct job *job, struct err *err)
+{
+	(void)job;
+	(void)err;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/* Jobs of the app that a client can see. */
+static inline size_t
+site_count(struct site *site, const char *app)
+{
+	const struct job_filter filter = { .app = app, .pod = "pod-1",
+		.kind = -1, .state = -1, .limit = JOB_LIST_MAX };
+	size_t count = 0;
+	bool more;
+	struct err err;
+
+	assert_ok(job_list(site->db, site->state_dir, &filter,
+	    site_count_one, &count, &more, &err), err);
+	return count;
+}
+
+#endif

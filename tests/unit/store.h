@@ -1,0 +1,273 @@
+/*
+ * What the unit programs of job share: a fresh state directory with its
+ * database, jobs in every state, and a clock that can be moved.  Programs that
+ * include it link with -Wl,--wrap=clock_utc_ms.
+ */
+#ifndef PODPROF_STORE_H
+#define PODPROF_STORE_H
+
+#include <sys/stat.h>
+
+#include "test.h"
+
+#include "file.h"
+#include "job.h"
+
+#define APP "shop"
+#define POD "shop-6d5f-x2x"
+#define GRACE_MS 600000
+#define KEEP_MS 86400000
+
+struct fixture {
+	char dir[256];
+	struct db *db;
+	struct proc self;
+};
+
+/* Added to the clock, so that no test waits for a lease. */
+static int64_t clock_shift_ms;
+
+int64_t __wrap_clock_utc_ms(void);
+int64_t __real_clock_utc_ms(void);
+
+int64_t
+__wrap_clock_utc_ms(void)
+{
+	return __real_clock_utc_ms() + clock_shift_ms;
+}
+
+static inline int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err err;
+
+	if (f == NULL)
+		return -1;
+	test_make_dir(f->dir);
+	assert_ok(artifact_check_dirs(f->dir, &err), err);
+	assert_ok(job_open_db(f->dir, &f->db, &err), err);
+	assert_ok(proc_self(&f->self, &err), err);
+	*state = f;
+	return 0;
+}
+
+static inline int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	clock_shift_ms = 0;
+	db_close(&f->db);
+	test_remove_dir(f->dir);
+	free(f);
+	return 0;
+}
+
+static inline struct job_order
+order_of(enum job_kind kind)
+{
+	struct job_order order = {
+		.app = APP, .pod = POD, .kind = kind, .method = METHOD_AUTO,
+		.duration_ms = kind == JOB_HEAP_SNAPSHOT ? JOB_UNKNOWN : 2000,
+		.interval_us = JOB_UNKNOWN, .requested_by = "ci",
+		.request_id = "req-1", .profiles_max = 32,
+	};
+
+	return order;
+}
+
+static inline struct job
+create(struct fixture *f, enum job_kind kind)
+{
+	struct job_order order = order_of(kind);
+	struct job job;
+	struct err err;
+
+	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	return job;
+}
+
+/* Created and accepted, so that lists show it. */
+static inline struct job
+create_accepted(struct fixture *f, enum job_kind kind)
+{
+	struct job job = create(f, kind);
+	struct err err;
+
+	assert_ok(job_accept(f->db, job.id, &job, &err), err);
+	return job;
+}
+
+static inline struct job
+get(struct fixture *f, const char *id)
+{
+	struct job job;
+	struct err err;
+
+	assert_ok(job_get(f->db, f->dir, APP, POD, id, &job, &err), err);
+	return job;
+}
+
+static inline struct job
+claim(struct fixture *f, const char *id, const struct proc *runner)
+{
+	struct job job;
+	struct err err;
+
+	assert_ok(job_claim(f->db, id, runner, &job, &err), err);
+	return job;
+}
+
+static inline void
+set_target(struct fixture *f, const char *id)
+{
+	const struct job_target target = {
+		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
+		.memory_bytes = 50000000,
+	};
+	struct err err;
+
+	assert_ok(job_set_target(f->db, id, &target, &err), err);
+}
+
+static inline void
+path_of(const struct fixture *f, const char *id, const char *extension,
+    char out[400])
+{
+	(void)snprintf(out, 400, "%s/artifacts/%.36s.%s", f->dir, id,
+	    extension);
+}
+
+static inline int
+is_there(const struct fixture *f, const char *id, const char *extension)
+{
+	struct stat st;
+	char path[400];
+
+	path_of(f, id, extension, path);
+	return lstat(path, &st) == 0;
+}
+
+static inline void
+put_file(const struct fixture *f, const char *id, const char *extension)
+{
+	char path[400];
+	struct err err;
+
+	path_of(f, id, extension, path);
+	assert_ok(file_replace(path, "{}", 2, 0600, &err), err);
+}
+
+static inline void
+succeed(struct fixture *f, struct db *db, const char *id)
+{
+	struct job_result result = {
+		.freeze_ms = 120, .memory_after_bytes = 60000000,
+		.keep_ms = KEEP_MS,
+	};
+	struct artifact *artifact = NULL;
+	struct artifact_sum sum;
+	struct err err;
+
+	assert_ok(artifact_create(f->dir, id, "heapsnapshot", &artifact, &err),
+	    err);
+	assert_ok(artifact_write(artifact, "{}", 2, &err), err);
+	assert_ok(artifact_commit(&artifact, &sum, &err), err);
+	result.sum = &sum;
+	assert_ok(job_succeed(db, id, &result, &err), err);
+}
+
+/* A heap snapshot that was taken. */
+static inline struct job
+create_succeeded(struct fixture *f)
+{
+	struct job job = create(f, JOB_HEAP_SNAPSHOT);
+
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	succeed(f, f->db, job.id);
+	return get(f, job.id);
+}
+
+static inline struct db *
+open_other(const struct fixture *f)
+{
+	struct db *db = NULL;
+	struct err err;
+
+	assert_ok(job_open_db(f->dir, &db, &err), err);
+	return db;
+}
+
+static inline int
+count_one(void *ctx, const struct job *job, struct err *err)
+{
+	int *n = ctx;
+
+	(void)job;
+	(void)err;
+	++*n;
+	return 0;
+}
+
+static inline struct job_filter
+any_job(void)
+{
+	struct job_filter filter = {
+		.app = APP, .pod = POD, .kind = -1, .state = -1,
+		.limit = JOB_LIST_MAX,
+	};
+
+	return filter;
+}
+
+static inline int
+listed(struct fixture *f)
+{
+	struct job_filter filter = any_job();
+	struct err err;
+	bool more;
+	int n = 0;
+
+	assert_ok(job_list(f->db, f->dir, &filter, count_one, &n, &more, &err),
+	    err);
+	assert_false(more);
+	return n;
+}
+
+static inline int
+matching(struct fixture *f, const char *app, int kind, int state)
+{
+	struct job_filter filter = {
+		.app = app, .pod = app != NULL ? POD : NULL, .kind = kind,
+		.state = state, .limit = 100,
+	};
+	struct err err;
+	bool more;
+	int n = 0;
+
+	assert_ok(job_list(f->db, f->dir, &filter, count_one, &n, &more, &err),
+	    err);
+	return n;
+}
+
+static inline void
+assert_interrupted(const struct fixture *f, const struct job *job,
+    const char *want)
+{
+	assert_int_equal(job->state, JOB_FAILED);
+	assert_int_equal(job->error.code, ERR_INTERRUPTED);
+	if (strstr(job->error.msg, want) == NULL)
+		fail_msg("\"%s\" lacks \"%s\"", job->error.msg, want);
+	assert_non_null(strstr(job->error.msg, "take it again"));
+	assert_int_equal(job->phase, PHASE_NONE);
+	assert_true(job->removed_at_ms != JOB_UNKNOWN);
+	assert_false(job_has_artifact(job));
+	assert_false(is_there(f, job->id, "part"));
+	assert_false(is_there(f, job->id, "heapsnapshot"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+#endif

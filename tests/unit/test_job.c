@@ -1,0 +1,697 @@
+#include <sqlite3.h>
+#include <sys/wait.h>
+
+#include "store.h"
+
+#include "migrate.h"
+
+#define MEGABYTE (1 << 20)
+
+static void
+embedded_steps_are_the_files(void **state)
+{
+	const char *top = getenv("top_srcdir");
+	struct buf text;
+	char path[600];
+	struct err err;
+	unsigned i;
+
+	(void)state;
+	assert_non_null(top);
+	assert_true(migrate_steps_len >= 1);
+	for (i = 0; i < migrate_steps_len; i++) {
+		(void)snprintf(path, sizeof(path), "%s/sql/%s.sql", top,
+		    migrate_steps[i].name);
+		buf_init(&text, MEGABYTE);
+		assert_ok(file_read(path, &text, &err), err);
+		assert_string_equal(migrate_steps[i].sql, buf_str(&text));
+		buf_fini(&text);
+	}
+}
+
+static void
+words_are_those_of_the_contract(void **state)
+{
+	(void)state;
+	assert_string_equal(job_kind_name(JOB_HEAP_SNAPSHOT), "heap-snapshot");
+	assert_string_equal(job_kind_name(JOB_CPU_PROFILE), "cpu-profile");
+	assert_string_equal(job_extension(JOB_CPU_PROFILE), "cpuprofile");
+	assert_int_equal(job_kind_of_name("cpu-profile"), JOB_CPU_PROFILE);
+	assert_int_equal(job_kind_of_name("cpu"), -1);
+	assert_int_equal(job_kind_of_name(""), -1);
+	assert_int_equal(job_kind_of_name(NULL), -1);
+	assert_int_equal(job_state_of_name("canceled"), JOB_CANCELED);
+	assert_int_equal(job_state_of_name("Running"), -1);
+	assert_string_equal(job_state_name(JOB_QUEUED), "queued");
+	assert_null(job_phase_name(PHASE_NONE));
+	assert_string_equal(job_phase_name(PHASE_WRITING), "writing");
+}
+
+static void
+life_of_a_snapshot(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT), again;
+	int64_t revision = job.revision;
+	struct err err;
+
+	assert_true(uuid_is_valid(job.id));
+	assert_string_equal(job.app, APP);
+	assert_string_equal(job.pod, POD);
+	assert_int_equal(job.state, JOB_QUEUED);
+	assert_int_equal(job.phase, PHASE_NONE);
+	assert_int_equal(job.runner.pid, JOB_UNKNOWN);
+	assert_int_equal(job.accepted_at_ms, JOB_UNKNOWN);
+	assert_int_equal(job.duration_ms, JOB_UNKNOWN);
+	assert_int_equal(job.used_method, JOB_UNKNOWN);
+	assert_int_equal(job.sum.size_bytes, JOB_UNKNOWN);
+	assert_string_equal(job.requested_by, "ci");
+	assert_string_equal(job.request_id, "req-1");
+	assert_memory_equal(job.artifact_name, POD "-2", strlen(POD "-2"));
+	assert_non_null(strstr(job.artifact_name, "Z.heapsnapshot"));
+	assert_false(job_is_final(&job));
+
+	assert_ok(job_accept(f->db, job.id, &again, &err), err);
+	assert_true(again.accepted_at_ms >= job.created_at_ms);
+
+	job = claim(f, job.id, &f->self);
+	assert_int_equal(job.state, JOB_RUNNING);
+	assert_int_equal(job.phase, PHASE_PREFLIGHT);
+	assert_int_equal(job.runner.pid, getpid());
+	assert_string_equal(job.runner.host, f->self.host);
+	assert_true(job.revision > revision);
+	assert_true(job.lease_until_ms > clock_utc_ms() + JOB_LEASE_MS / 2);
+
+	revision = job.revision;
+	set_target(f, job.id);
+	job = get(f, job.id);
+	assert_int_equal(job.target_pid, 7);
+	assert_string_equal(job.target_node, "v20.20.2");
+	assert_int_equal(job.used_method, METHOD_STREAM);
+	assert_int_equal(job.memory_before_bytes, 50000000);
+	assert_int_equal(job.accepted_at_ms, again.accepted_at_ms);
+	assert_true(job.revision > revision);
+
+	revision = job.revision;
+	succeed(f, f->db, job.id);
+	job = get(f, job.id);
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(job.phase, PHASE_NONE);
+	assert_int_equal(job.sum.size_bytes, 2);
+	assert_int_equal(job.progress_bytes, 2);
+	assert_int_equal(strlen(job.sum.stored_sha256), 64);
+	assert_int_equal(job.freeze_ms, 120);
+	assert_int_equal(job.memory_after_bytes, 60000000);
+	assert_int_equal(job.expires_at_ms - job.finished_at_ms, KEEP_MS);
+	assert_true(job_is_final(&job));
+	assert_true(job_has_artifact(&job));
+	assert_true(job.revision > revision);
+}
+
+static void
+target_accepts(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT);
+
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	assert_true(get(f, job.id).accepted_at_ms != JOB_UNKNOWN);
+}
+
+static void
+progress_counts_what_changes(void **state)
+{
+	struct job_progress progress = {PHASE_WRITING, 10, 100, 4096};
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT), before;
+	struct err err;
+
+	(void)claim(f, job.id, &f->self);
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	before = get(f, job.id);
+	assert_int_equal(before.phase, PHASE_WRITING);
+	assert_int_equal(before.progress_done, 10);
+	assert_int_equal(before.progress_total, 100);
+	assert_int_equal(before.progress_bytes, 4096);
+	/* The same again renews the lease, and nobody need wake up. */
+	clock_shift_ms = 20000;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	job = get(f, job.id);
+	assert_int_equal(job.revision, before.revision);
+	assert_true(job.lease_until_ms >= before.lease_until_ms + 20000);
+	progress.done = JOB_UNKNOWN;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	job = get(f, job.id);
+	assert_int_equal(job.revision, before.revision + 1);
+	assert_int_equal(job.progress_done, JOB_UNKNOWN);
+	progress.phase = PHASE_FINISHING;
+	progress.total = progress.bytes = JOB_UNKNOWN;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	job = get(f, job.id);
+	assert_int_equal(job.revision, before.revision + 2);
+	assert_int_equal(job.phase, PHASE_FINISHING);
+	assert_int_equal(job.progress_bytes, 0);
+}
+
+static void
+one_snapshot_excludes_everything(void **state)
+{
+	struct job_order snapshot = order_of(JOB_HEAP_SNAPSHOT);
+	struct job_order profile = order_of(JOB_CPU_PROFILE);
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT), other;
+	struct err err;
+
+	assert_err(job_create(f->db, f->dir, &snapshot, &other, &err), err,
+	    ERR_CONFLICT, "Snapshot already generating");
+	assert_non_null(strstr(err.msg, job.id));
+	assert_string_equal(other.id, job.id);
+	assert_int_equal(other.state, JOB_QUEUED);
+	(void)claim(f, job.id, &f->self);
+	assert_err(job_create(f->db, f->dir, &profile, &other, &err), err,
+	    ERR_CONFLICT, "is running; order again when it is finished");
+	assert_string_equal(other.id, job.id);
+	/* Another app, and another pod, have nothing to do with it. */
+	snapshot.app = "other";
+	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+	snapshot.app = APP;
+	snapshot.pod = "other-pod";
+	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+	snapshot.pod = POD;
+	succeed(f, f->db, job.id);
+	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+}
+
+static void
+profiles_are_limited(void **state)
+{
+	struct job_order profile = order_of(JOB_CPU_PROFILE);
+	struct fixture *f = *state;
+	struct job job, first;
+	struct err err;
+
+	profile.profiles_max = 2;
+	profile.interval_us = 100;
+	profile.force = true;
+	profile.method = METHOD_STREAM;
+	assert_ok(job_create(f->db, f->dir, &profile, &first, &err), err);
+	assert_int_equal(first.duration_ms, 2000);
+	assert_int_equal(first.interval_us, 100);
+	assert_true(first.force);
+	assert_int_equal(first.method, METHOD_STREAM);
+	assert_ok(job_create(f->db, f->dir, &profile, &job, &err), err);
+	memset(&job, 'x', sizeof(job));
+	assert_err(job_create(f->db, f->dir, &profile, &job, &err), err,
+	    ERR_LIMIT, "2 profiles of app " APP);
+	assert_int_equal(job.id[0], 'x');
+	/* A heap snapshot may be ordered beside them. */
+	job = create(f, JOB_HEAP_SNAPSHOT);
+	assert_ok(job_settle_child(f->db, f->dir, job.id, 0, &err), err);
+	assert_ok(job_settle_child(f->db, f->dir, first.id, 0, &err), err);
+	assert_ok(job_create(f->db, f->dir, &profile, &job, &err), err);
+}
+
+static void
+unaccepted_failure_leaves_no_trace(void **state)
+{
+	const struct err why = {ERR_TARGET_UNREACHABLE, "nothing answers"};
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT), other;
+	struct err err;
+
+	assert_int_equal(listed(f), 1);
+	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &other, &err),
+	    err);
+	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_int_equal(listed(f), 0);
+	assert_err(job_newest_snapshot(f->db, f->dir, APP, POD, &other, &err),
+	    err, ERR_NOT_FOUND, APP);
+	/* Its requester still reads why, and accepts it no more. */
+	job = get(f, job.id);
+	assert_int_equal(job.error.code, ERR_TARGET_UNREACHABLE);
+	assert_string_equal(job.error.msg, "nothing answers");
+	assert_ok(job_accept(f->db, job.id, &job, &err), err);
+	assert_int_equal(job.accepted_at_ms, JOB_UNKNOWN);
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_ok(job_discard(f->db, job.id, &err), err);
+	assert_err(job_get(f->db, f->dir, APP, POD, job.id, &job, &err), err,
+	    ERR_NOT_FOUND, job.id);
+	assert_ok(job_discard(f->db, job.id, &err), err);
+}
+
+static void
+discard_takes_nothing_else(void **state)
+{
+	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT);
+	struct err err;
+
+	assert_ok(job_discard(f->db, job.id, &err), err);
+	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
+	assert_ok(job_accept(f->db, job.id, &job, &err), err);
+	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_discard(f->db, job.id, &err), err);
+	assert_int_equal(get(f, job.id).state, JOB_FAILED);
+	assert_int_equal(listed(f), 1);
+	job = create_succeeded(f);
+	assert_ok(job_discard(f->db, job.id, &err), err);
+	assert_int_equal(get(f, job.id).state, JOB_SUCCEEDED);
+}
+
+static void
+unknown_jobs_are_not_found(void **state)
+{
+	static const char *const ids[] = {
+		"", "x", "' OR '1'='1", "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77",
+	};
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT), other;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		assert_err(job_get(f->db, f->dir, APP, POD, ids[i], &other,
+		    &err), err, ERR_NOT_FOUND, ids[i]);
+		assert_err(job_accept(f->db, ids[i], &other, &err), err,
+		    ERR_NOT_FOUND, ids[i]);
+		assert_err(job_claim(f->db, ids[i], &f->self, &other, &err),
+		    err, ERR_CONFLICT, "not there");
+		assert_ok(job_settle_child(f->db, f->dir, ids[i], 9, &err),
+		    err);
+		assert_ok(job_deliver(f->db, ids[i], &err), err);
+	}
+	/* Each app and pod has its own. */
+	assert_err(job_get(f->db, f->dir, "other", POD, job.id, &other, &err),
+	    err, ERR_NOT_FOUND, "other");
+	assert_err(job_get(f->db, f->dir, APP, "other", job.id, &other, &err),
+	    err, ERR_NOT_FOUND, "on pod other");
+}
+
+static void
+nothing_is_done_twice(void **state)
+{
+	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3};
+	const struct job_target target = {
+		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
+	};
+	const struct err why = {ERR_SPACE, "disk full"};
+	struct artifact_sum sum = {.sha256 = "x", .stored_sha256 = "x"};
+	const struct job_result result = {.sum = &sum};
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
+	struct err err;
+
+	/* Not before it is claimed. */
+	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
+	    ERR_CONFLICT, job.id);
+	assert_err(job_set_target(f->db, job.id, &target, &err), err,
+	    ERR_CONFLICT, "not active");
+	assert_err(job_succeed(f->db, job.id, &result, &err), err,
+	    ERR_CONFLICT, "not active");
+	(void)claim(f, job.id, &f->self);
+	assert_err(job_claim(f->db, job.id, &f->self, &job, &err), err,
+	    ERR_CONFLICT, "is running, so it cannot be begun");
+	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	/* Nor after its end. */
+	assert_err(job_fail(f->db, job.id, &why, &err), err, ERR_CONFLICT,
+	    "not active any more");
+	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
+	    ERR_CONFLICT, "not active any more");
+	assert_err(job_succeed(f->db, job.id, &result, &err), err,
+	    ERR_CONFLICT, "not active any more");
+	assert_err(job_claim(f->db, job.id, &f->self, &job, &err), err,
+	    ERR_CONFLICT, "is failed");
+	assert_ok(job_settle_child(f->db, f->dir, job.id, 9, &err), err);
+	job = get(f, job.id);
+	assert_int_equal(job.error.code, ERR_SPACE);
+	assert_string_equal(job.error.msg, "disk full");
+}
+
+static void
+table_refuses_what_is_no_state(void **state)
+{
+	static const struct {
+		const char *set;
+		const char *why;
+	} cases[] = {
+		{"state = 'queued'", "no other way"},
+		{"state = 'succeeded', phase = NULL, finished_at_ms = 1",
+		    "CHECK"},
+		{"state = 'sleeping'", "no other way"},
+		{"state = 'failed', phase = NULL, finished_at_ms = 1",
+		    "CHECK"},
+		{"state = 'failed', finished_at_ms = 1, error = 'x'", "CHECK"},
+		{"state = 'failed', phase = NULL, error = 'x'", "CHECK"},
+		{"phase = NULL", "CHECK"},
+		{"phase = 'dreaming'", "CHECK"},
+		{"runner_pid = NULL", "CHECK"},
+		{"delivered_at_ms = 1", "CHECK"},
+		{"removed_at_ms = 1", "CHECK"},
+		{"used_method = 'magic'", "CHECK"},
+		{"kind = 'cpu-profile'", "a job keeps its identity"},
+		{"app = 'other'", "a job keeps its identity"},
+		{"id = upper(id)", "a job keeps its identity"},
+		{"created_at_ms = 1", "a job keeps its identity"},
+		{"progress_done = 'many'", "cannot store TEXT"},
+	};
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
+	char sql[200];
+	struct err err;
+	size_t i;
+
+	assert_err(db_exec(f->db, "UPDATE jobs SET state = 'succeeded'", &err),
+	    err, ERR_CONFLICT, "no other way");
+	(void)claim(f, job.id, &f->self);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(sql, sizeof(sql), "UPDATE jobs SET %s",
+		    cases[i].set);
+		assert_err(db_exec(f->db, sql, &err), err, ERR_CONFLICT,
+		    cases[i].why);
+	}
+	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
+}
+
+static void
+table_lets_nothing_leave_an_end(void **state)
+{
+	static const char *const ends[] = {"succeeded", "failed", "canceled"};
+	static const char *const states[] = {
+		"queued", "running", "succeeded", "failed", "canceled",
+	};
+	const struct err why = {ERR_SPACE, "disk full"};
+	struct fixture *f = *state;
+	struct err err;
+	char sql[200];
+	size_t i, j;
+
+	(void)create_succeeded(f);
+	assert_ok(job_fail(f->db, create_accepted(f, JOB_CPU_PROFILE).id, &why,
+	    &err), err);
+	(void)create_accepted(f, JOB_CPU_PROFILE);
+	assert_ok(db_exec(f->db, "UPDATE jobs SET state = 'canceled',"
+	    " finished_at_ms = 1 WHERE state = 'queued'", &err), err);
+	for (i = 0; i < 3; i++)
+		for (j = 0; j < 5; j++) {
+			(void)snprintf(sql, sizeof(sql), "UPDATE jobs SET "
+			    "state = '%s' WHERE state = '%s'", states[j],
+			    ends[i]);
+			assert_err(db_exec(f->db, sql, &err), err,
+			    ERR_CONFLICT, "no other way");
+		}
+	assert_err(db_exec(f->db, "INSERT INTO jobs SELECT NULL, 'a' ||"
+	    " substr(id, 2),"
+	    " app, pod, kind, 'running', 'writing', 1, method, duration_ms,"
+	    " interval_us, force, requested_by, request_id, 1, 1, 1, NULL,"
+	    " NULL, 1, 1, 'h', 1, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL,"
+	    " NULL, NULL, 'n', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+	    " FROM jobs LIMIT 1", &err), err, ERR_CONFLICT,
+	    "a job begins as queued");
+}
+
+static void
+names_are_values(void **state)
+{
+	static const char evil[] = "x'); DELETE FROM jobs; --";
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	struct err why;
+	struct job_target target = {
+		.pid = JOB_UNKNOWN, .node = evil, .used_method = METHOD_STREAM,
+		.memory_bytes = JOB_UNKNOWN,
+	};
+	struct fixture *f = *state;
+	struct job job;
+	struct err err;
+
+	(void)err_set(&why, ERR_TARGET_REFUSED, "%s", evil);
+	order.app = order.requested_by = order.request_id = evil;
+	order.pod = "../p\"o\r\nd;\xc3\xa9/";
+	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_string_equal(job.app, evil);
+	assert_string_equal(job.pod, order.pod);
+	assert_string_equal(job.requested_by, evil);
+	assert_string_equal(job.request_id, evil);
+	assert_memory_equal(job.artifact_name, ".._p_o__d____-2", 15);
+	(void)claim(f, job.id, &f->self);
+	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
+	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_newest_snapshot(f->db, f->dir, evil, order.pod, &job,
+	    &err), err);
+	assert_string_equal(job.error.msg, evil);
+	assert_string_equal(job.target_node, evil);
+	assert_int_equal(job.target_pid, JOB_UNKNOWN);
+}
+
+static void
+long_texts_are_cut(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	struct job_target target = {.used_method = METHOD_STREAM};
+	struct fixture *f = *state;
+	char text[100001];
+	struct job job;
+	struct err err;
+
+	memset(text, 'v', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	order.requested_by = order.request_id = target.node = text;
+	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	(void)claim(f, job.id, &f->self);
+	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
+	job = get(f, job.id);
+	assert_int_equal(strlen(job.requested_by), STR_NAME_MAX + 7);
+	assert_int_equal(strlen(job.request_id), STR_NAME_MAX);
+	assert_int_equal(strlen(job.target_node), 31);
+	/* In the table too. */
+	assert_err(db_exec(f->db, "UPDATE jobs SET app = 'x' WHERE"
+	    " length(requested_by) < 100 AND length(target_node) < 100", &err),
+	    err, ERR_CONFLICT, "identity");
+	order.pod = text;
+	assert_err(job_create(f->db, f->dir, &order, &job, &err), err,
+	    ERR_CONFLICT, "CHECK");
+}
+
+struct seen {
+	char ids[40][UUID_MAX];
+	size_t len;
+	size_t stop_at;
+};
+
+static int
+collect(void *ctx, const struct job *job, struct err *err)
+{
+	struct seen *seen = ctx;
+
+	if (seen->len == seen->stop_at)
+		return err_set(err, ERR_TOO_LARGE, "enough");
+	memcpy(seen->ids[seen->len++], job->id, UUID_MAX);
+	return 0;
+}
+
+/* In a process of its own, so that our ids do not go on from there. */
+static int
+order_tomorrow(const struct fixture *f)
+{
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
+	struct db *db = NULL;
+	struct job job;
+	struct err err;
+
+	clock_shift_ms = 86400000;
+	if (job_open_db(f->dir, &db, &err) != 0 ||
+	    job_create(db, f->dir, &order, &job, &err) != 0 ||
+	    job_accept(db, job.id, &job, &err) != 0 ||
+	    job_fail(db, job.id, &why, &err) != 0)
+		return 1;
+	db_close(&db);
+	return 0;
+}
+
+static void
+newest_is_the_last_made_whatever_the_clock(void **state)
+{
+	struct job_filter filter = any_job();
+	struct seen seen = {.stop_at = 40};
+	struct fixture *f = *state;
+	struct job last, newest;
+	struct err err;
+	int status;
+	bool more;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0)
+		_exit(order_tomorrow(f));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* Then the clock was put right. */
+	last = create_succeeded(f);
+	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &newest, &err),
+	    err);
+	assert_string_equal(newest.id, last.id);
+	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err);
+	assert_int_equal(seen.len, 2);
+	assert_string_equal(seen.ids[0], last.id);
+	assert_true(strcmp(seen.ids[1], last.id) > 0);
+	filter.after = last.id;
+	seen.len = 0;
+	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err);
+	assert_int_equal(seen.len, 1);
+	assert_string_not_equal(seen.ids[0], last.id);
+}
+
+static void
+list_goes_page_by_page(void **state)
+{
+	struct job_filter filter = any_job();
+	struct fixture *f = *state;
+	struct seen seen = {.stop_at = 40};
+	char ids[25][UUID_MAX];
+	struct err err;
+	bool more = false;
+	size_t i;
+
+	for (i = 0; i < 25; i++)
+		memcpy(ids[i], create_accepted(f, JOB_CPU_PROFILE).id,
+		    UUID_MAX);
+	filter.limit = 10;
+	do {
+		assert_ok(job_list(f->db, f->dir, &filter, collect, &seen,
+		    &more, &err), err);
+		assert_int_equal(more, seen.len < 25);
+		filter.after = seen.ids[seen.len - 1];
+	} while (more);
+	assert_int_equal(seen.len, 25);
+	for (i = 0; i < 25; i++)
+		assert_string_equal(seen.ids[i], ids[24 - i]);
+	/* After one that was removed since. */
+	assert_ok(db_exec(f->db, "DELETE FROM jobs WHERE seq = 11", &err),
+	    err);
+	filter.limit = 1;
+	filter.after = ids[10];
+	seen.len = 0;
+	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err);
+	assert_string_equal(seen.ids[0], ids[9]);
+	filter.after = "00000000-0000-7000-8000-000000000000";
+	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err);
+	assert_int_equal(seen.len, 1);
+	assert_false(more);
+	/* Exactly as many as there are: no more. */
+	filter = any_job();
+	filter.limit = 24;
+	seen.len = 0;
+	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err);
+	assert_int_equal(seen.len, 24);
+	assert_false(more);
+	/* The visitor may stop it, and it can be begun anew. */
+	seen = (struct seen){.stop_at = 3};
+	assert_err(job_list(f->db, f->dir, &filter, collect, &seen, &more,
+	    &err), err, ERR_TOO_LARGE, "enough");
+	assert_int_equal(listed(f), 24);
+}
+
+static void
+list_is_filtered(void **state)
+{
+	struct job_order order = order_of(JOB_CPU_PROFILE);
+	struct fixture *f = *state;
+	struct job job;
+	struct err err;
+
+	(void)create_succeeded(f);
+	(void)create_accepted(f, JOB_CPU_PROFILE);
+	(void)create_accepted(f, JOB_HEAP_SNAPSHOT);
+	order.app = "other";
+	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_int_equal(matching(f, APP, -1, -1), 3);
+	assert_int_equal(matching(f, "other", -1, -1), 1);
+	assert_int_equal(matching(f, "none", -1, -1), 0);
+	assert_int_equal(matching(f, NULL, -1, -1), 4);
+	assert_int_equal(matching(f, APP, JOB_HEAP_SNAPSHOT, -1), 2);
+	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, -1), 1);
+	assert_int_equal(matching(f, APP, -1, JOB_SUCCEEDED), 1);
+	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, JOB_SUCCEEDED), 0);
+	assert_int_equal(matching(f, NULL, JOB_CPU_PROFILE, JOB_QUEUED), 2);
+}
+
+static void
+no_memory_leaves_no_half_job(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	struct fixture *f = *state;
+	int64_t limit;
+	struct job job;
+	struct err err;
+	int failed = 0, rc;
+
+	/* A fresh connection each time: statements are yet to be made. */
+	for (limit = sqlite3_memory_used() + 1024; ; limit += 4096) {
+		db_close(&f->db);
+		f->db = open_other(f);
+		(void)sqlite3_hard_heap_limit64(limit);
+		rc = job_create(f->db, f->dir, &order, &job, &err);
+		(void)sqlite3_hard_heap_limit64(0);
+		if (rc == 0)
+			break;
+		failed++;
+		assert_int_equal(err.code, ERR_NOMEM);
+		assert_int_equal(listed(f), 0);
+	}
+	assert_true(failed > 3);
+	assert_int_equal(listed(f), 1);
+	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
+}
+
+static void
+newer_schema_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = NULL;
+	char want[400];
+	struct err err;
+
+	assert_ok(db_exec(f->db, "PRAGMA user_version = 99", &err), err);
+	(void)snprintf(want, sizeof(want), "%s/podprof.db: the database has "
+	    "schema version 99", f->dir);
+	assert_err(job_open_db(f->dir, &db, &err), err, ERR_STATE, want);
+	assert_null(db);
+	assert_err(job_open_db("/nonexistent", &db, &err), err, ERR_STATE,
+	    "/nonexistent/podprof.db");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(embedded_steps_are_the_files),
+		TEST(words_are_those_of_the_contract),
+		TEST(life_of_a_snapshot),
+		TEST(target_accepts),
+		TEST(progress_counts_what_changes),
+		TEST(one_snapshot_excludes_everything),
+		TEST(profiles_are_limited),
+		TEST(unaccepted_failure_leaves_no_trace),
+		TEST(discard_takes_nothing_else),
+		TEST(unknown_jobs_are_not_found),
+		TEST(nothing_is_done_twice),
+		TEST(table_refuses_what_is_no_state),
+		TEST(table_lets_nothing_leave_an_end),
+		TEST(names_are_values),
+		TEST(long_texts_are_cut),
+		TEST(newest_is_the_last_made_whatever_the_clock),
+		TEST(list_goes_page_by_page),
+		TEST(list_is_filtered),
+		TEST(no_memory_leaves_no_half_job),
+		TEST(newer_schema_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,200 @@
+#include "store.h"
+
+/* How many strings JSON still takes before one fails; -1: all. */
+static int strings_left = -1;
+
+int __wrap_json_put_string(struct json *object, const char *key,
+    const char *value);
+int __real_json_put_string(struct json *object, const char *key,
+    const char *value);
+
+int
+__wrap_json_put_string(struct json *object, const char *key, const char *value)
+{
+	if (strings_left >= 0 && strings_left-- == 0)
+		return -1;
+	return __real_json_put_string(object, key, value);
+}
+
+static struct json *
+json_of(const struct job *job, char text[4096])
+{
+	struct json *object = json_new_object(), *again = NULL;
+	struct buf out;
+	struct err err;
+
+	buf_init(&out, 4095);
+	assert_ok(job_put_json(job, "/x/" APP "/private/papi", object, &err),
+	    err);
+	assert_ok(json_print(object, &out, &err), err);
+	(void)str_copy(text, 4096, buf_str(&out));
+	assert_ok(json_parse(text, strlen(text), &again, &err), err);
+	buf_fini(&out);
+	json_free(&object);
+	return again;
+}
+
+static void
+assert_text(const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL)
+		fail_msg("no %s in %s", part, text);
+}
+
+static void
+json_of_a_queued_profile(void **state)
+{
+	struct job_order order = order_of(JOB_CPU_PROFILE);
+	struct fixture *f = *state;
+	struct json *json;
+	struct job job;
+	char text[4096], want[400];
+	struct err err;
+
+	order.interval_us = 100;
+	order.method = METHOD_STREAM;
+	order.force = true;
+	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	json = json_of(&job, text);
+	assert_string_equal(json_string(json_get(json, "id")), job.id);
+	assert_text(text, "\"app\":\"" APP "\",\"pod\":\"" POD "\","
+	    "\"kind\":\"cpu-profile\",\"state\":\"queued\",\"phase\":null,"
+	    "\"method\":\"stream\",\"attempts\":[],\"objectIds\":null,"
+	    "\"progress\":{\"done\":null,\"total\":null,\"unit\":null,"
+	    "\"bytes\":0,\"estimated\":false},\"options\":{\"durationMs\":2000,"
+	    "\"intervalUs\":100,\"force\":true,\"method\":\"stream\"},"
+	    "\"requestedBy\":\"ci\",\"createdAt\":\"2");
+	assert_text(text, "\"startedAt\":null,\"finishedAt\":null,"
+	    "\"expiresAt\":null,\"target\":{\"pid\":null,\"node\":null},"
+	    "\"freezeMs\":null,\"predicted\":{\"peakBytes\":null,"
+	    "\"fileBytes\":null,\"freezeMs\":null},\"memory\":{"
+	    "\"beforeBytes\":null,\"peakBytes\":null,\"afterBytes\":null},"
+	    "\"artifact\":{\"name\":\"" POD "-2");
+	(void)snprintf(want, sizeof(want), "\"size\":0,\"storedSize\":0,"
+	    "\"sha256\":null,\"storedSha256\":null,\"deliveredAt\":null,"
+	    "\"href\":\"/x/" APP "/private/papi/jobs/%s/artifact\"},"
+	    "\"error\":null,\"links\":{\"self\":\"/x/" APP "/private/papi/jobs/"
+	    "%s\",\"artifact\":null}}", job.id, job.id);
+	assert_text(text, want);
+	json_free(&json);
+}
+
+static void
+json_of_a_snapshot(void **state)
+{
+	const struct job_progress progress = {PHASE_WRITING, 120000, 503269,
+	    15532032};
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT);
+	char text[4096], want[400];
+	struct json *json;
+	struct err err;
+
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	job = get(f, job.id);
+	json = json_of(&job, text);
+	json_free(&json);
+	assert_text(text, "\"state\":\"running\",\"phase\":\"writing\","
+	    "\"method\":\"stream\",\"attempts\":[{\"method\":\"stream\","
+	    "\"outcome\":\"running\",\"reason\":null}],"
+	    "\"objectIds\":\"process\",\"progress\":{\"done\":120000,"
+	    "\"total\":503269,\"unit\":\"nodes\",\"bytes\":15532032,"
+	    "\"estimated\":false},\"options\":{},");
+	assert_text(text, "\"target\":{\"pid\":7,\"node\":\"v20.20.2\"},");
+	assert_text(text, "\"memory\":{\"beforeBytes\":50000000,");
+	succeed(f, f->db, job.id);
+	assert_ok(job_deliver(f->db, job.id, &err), err);
+	job = get(f, job.id);
+	json = json_of(&job, text);
+	json_free(&json);
+	assert_text(text, "\"state\":\"succeeded\",\"phase\":null,");
+	assert_text(text, "\"outcome\":\"succeeded\",\"reason\":null}");
+	assert_text(text, "\"freezeMs\":120,");
+	assert_text(text, "\"afterBytes\":60000000}");
+	assert_text(text, ".heapsnapshot\",\"size\":2,\"storedSize\":2,"
+	    "\"sha256\":\"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c0"
+	    "60f61caaff8a\",");
+	assert_text(text, "\"deliveredAt\":\"2");
+	assert_text(text, "\"expiresAt\":\"2");
+	(void)snprintf(want, sizeof(want), "\"artifact\":\"/x/" APP
+	    "/private/papi/jobs/%s/artifact\"}}", job.id);
+	assert_text(text, want);
+	clock_shift_ms = KEEP_MS + 1000;
+	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	job = get(f, job.id);
+	json = json_of(&job, text);
+	json_free(&json);
+	assert_text(text, ",\"artifact\":null}}");
+}
+
+static void
+json_of_a_failure(void **state)
+{
+	const struct err why = {ERR_TARGET_EXITED, "the app \"shop\"\nended"};
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
+	struct json *json;
+	char text[4096];
+	struct err err;
+
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	job = get(f, job.id);
+	json = json_of(&job, text);
+	assert_text(text, "\"error\":{\"type\":\"urn:podprof:error:"
+	    "target-exited\",\"title\":\"The app ended\",\"detail\":");
+	assert_string_equal(json_string(json_path(json, "error", "detail")),
+	    why.msg);
+	assert_text(text, "\"outcome\":\"failed\",\"reason\":\"the app ");
+	json_free(&json);
+	/* A forked snapshot numbers its objects for itself. */
+	job.used_method = METHOD_FORK;
+	job.state = JOB_CANCELED;
+	json = json_of(&job, text);
+	json_free(&json);
+	assert_text(text, "\"objectIds\":\"snapshot\"");
+	assert_text(text, "\"outcome\":\"failed\",\"reason\":\"canceled\"");
+	assert_text(text, "\"error\":null");
+}
+
+static void
+json_without_memory_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f);
+	struct json *object;
+	struct err err;
+	int i, rc;
+
+	for (i = 0; ; i++) {
+		object = json_new_object();
+		strings_left = i;
+		rc = job_put_json(&job, "/" APP, object, &err);
+		json_free(&object);
+		if (strings_left >= 0)
+			break;
+		assert_int_equal(rc, -1);
+		assert_int_equal(err.code, ERR_NOMEM);
+	}
+	assert_int_equal(rc, 0);
+	assert_true(i > 15);
+	strings_left = -1;
+	assert_err(job_put_json(&job, "/" APP, NULL, &err), err, ERR_NOMEM,
+	    job.id);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(json_of_a_queued_profile),
+		TEST(json_of_a_snapshot),
+		TEST(json_of_a_failure),
+		TEST(json_without_memory_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,147 @@
+/* The body of POST jobs. */
+#include "test.h"
+
+#include "order.h"
+
+static int
+parse(const char *body, struct order *ret_order, struct err *err)
+{
+	return order_parse(body, strlen(body), ret_order, err);
+}
+
+static void
+test_snapshot(void **state)
+{
+	struct order order;
+	struct err err;
+
+	(void)state;
+	assert_ok(parse("{\"kind\":\"heap-snapshot\"}", &order, &err), err);
+	assert_int_equal(order.kind, JOB_HEAP_SNAPSHOT);
+	assert_int_equal(order.method, METHOD_AUTO);
+	assert_int_equal(order.duration_ms, JOB_UNKNOWN);
+	assert_int_equal(order.interval_us, JOB_UNKNOWN);
+	assert_false(order.force);
+	assert_ok(parse(" {\"force\":true,\"method\":\"stream\","
+	    "\"kind\":\"heap-snapshot\"}\n", &order, &err), err);
+	assert_int_equal(order.method, METHOD_STREAM);
+	assert_true(order.force);
+}
+
+static void
+test_profile(void **state)
+{
+	struct order order;
+	struct err err;
+
+	(void)state;
+	assert_ok(parse("{\"kind\":\"cpu-profile\"}", &order, &err), err);
+	assert_int_equal(order.kind, JOB_CPU_PROFILE);
+	assert_int_equal(order.duration_ms, 60000);
+	assert_int_equal(order.interval_us, JOB_UNKNOWN);
+	assert_ok(parse("{\"kind\":\"cpu-profile\",\"durationMs\":100,"
+	    "\"intervalUs\":50,\"method\":\"auto\"}", &order, &err), err);
+	assert_int_equal(order.duration_ms, 100);
+	assert_int_equal(order.interval_us, 50);
+	assert_ok(parse("{\"kind\":\"cpu-profile\",\"durationMs\":1.2e5,"
+	    "\"intervalUs\":100000.0}", &order, &err), err);
+	assert_int_equal(order.duration_ms, 120000);
+	assert_int_equal(order.interval_us, 100000);
+}
+
+static void
+test_refused(void **state)
+{
+	static const struct {
+		const char *body, *text;
+	} cases[] = {
+		{ "", "the body" },
+		{ "{", "the body" },
+		{ "null", "not a JSON object" },
+		{ "[]", "not a JSON object" },
+		{ "\"kind\"", "not a JSON object" },
+		{ "{}", "kind is missing" },
+		{ "{\"kind\":\"heap-snapshot\"} x", "the body" },
+		{ "{\"kind\":\"core-dump\"}", "kind: must be" },
+		{ "{\"kind\":17}", "kind: must be" },
+		{ "{\"kind\":null}", "kind: must be" },
+		{ "{\"kind\":\"heap-profile\"}", "not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"kind\":\"heap-snapshot\"}",
+		    "kind: given twice" },
+		{ "{\"kind\":\"heap-snapshot\",\"Kind\":1}",
+		    "Kind: there is no such member" },
+		{ "{\"kind\":\"heap-snapshot\",\"durationMs\":500}",
+		    "durationMs" },
+		{ "{\"kind\":\"heap-snapshot\",\"intervalUs\":500}",
+		    "intervalUs" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":99}",
+		    "durationMs: must be a whole number from 100 to 120000" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":120001}",
+		    "durationMs" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":100.5}",
+		    "durationMs" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":1e300}",
+		    "durationMs" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":\"500\"}",
+		    "durationMs" },
+		{ "{\"kind\":\"cpu-profile\",\"durationMs\":null}",
+		    "durationMs" },
+		{ "{\"kind\":\"cpu-profile\",\"intervalUs\":49}",
+		    "intervalUs: must be a whole number from 50 to 100000" },
+		{ "{\"kind\":\"cpu-profile\",\"intervalUs\":true}",
+		    "intervalUs" },
+		{ "{\"kind\":\"cpu-profile\",\"samplingBytes\":1}",
+		    "samplingBytes" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":\"magic\"}",
+		    "method: must be" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":\"fork\"}",
+		    "method: fork is not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":\"direct\"}",
+		    "method: direct is not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":1}", "method" },
+		{ "{\"kind\":\"heap-snapshot\",\"force\":1}", "force" },
+		{ "{\"kind\":\"heap-snapshot\",\"force\":\"true\"}", "force" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"1\"}",
+		    "worker: worker threads are not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"x\xff\":1}", "UTF-8" },
+	};
+	struct order order = { .duration_ms = 4711 };
+	struct err err;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_err(parse(cases[i].body, &order, &err), err,
+		    ERR_INVALID, cases[i].text);
+	assert_int_equal(order.duration_ms, 4711);
+	/* NUL is no white space. */
+	assert_err(order_parse("{\"kind\":\"heap-snapshot\"}\0", 25, &order,
+	    &err), err, ERR_INVALID, "the body");
+}
+
+static void
+test_deep(void **state)
+{
+	static char body[60001];
+	struct order order;
+	struct err err;
+
+	(void)state;
+	memset(body, '[', sizeof(body) - 1);
+	assert_err(parse(body, &order, &err), err, ERR_INVALID, "the body");
+	memcpy(body, "{\"kind\":", 8);
+	assert_err(parse(body, &order, &err), err, ERR_INVALID, "the body");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_profile),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_deep),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
