@@ -1,0 +1,673 @@
+"""What the end-to-end cases stand on: real programs, real web servers, real
+Node processes, each as a user of its own, in a directory that goes away.
+
+    Run      one test program: where things are, temporary directory, ports
+    Site     podprof behind one web server: configuration, tokens, processes
+    App      the sample app under one Node version
+    Fake     one app of a site whose inspector is tests/fake/inspector.py
+    Reply    what a request got
+
+Every process is started by a Run and ended by its pid.
+"""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests" / "fake"))
+import inspector as fake_inspector  # noqa: E402
+
+# Users nobody else has: the pool's, the web server's, the app's.
+SERVICE, WEB, APP = 20201, 20202, 20203
+POD = "pod-1"
+FINAL = ("succeeded", "failed", "canceled")
+FAKES = 60
+APACHE_MODULES = "/usr/lib/apache2/modules"
+SANITIZER = re.compile(
+    r"(ERROR: \w+Sanitizer|SUMMARY: \w+Sanitizer|runtime error:)")
+
+
+class Failed(Exception):
+    """A case has failed, and why."""
+
+
+CASES = []
+
+
+def api(title):
+    """A case of the API: runs behind every web server, on a site that the
+    cases share; gets the Site."""
+    return lambda function: CASES.append(("api", title, function))
+
+
+def once(title):
+    """A case that makes what it needs; gets the Run."""
+    return lambda function: CASES.append(("once", title, function))
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def equal(got, wanted, what):
+    check(got == wanted, f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def matches(text, pattern, what):
+    check(re.search(pattern, text or ""),
+          f"{what}: {text!r} does not match {pattern!r}")
+
+
+def error_is(job, kind, detail=None):
+    """The job has failed with an error of that type."""
+    equal(job["state"], "failed", "state")
+    matches(job["error"]["type"], rf"(^|[/:#]){kind}$", "type")
+    if detail is not None:
+        matches(job["error"]["detail"], detail, "detail")
+
+
+def until(condition, within, what, every=0.02):
+    """What condition() returns once that is true; Failed after so long."""
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        check(time.monotonic() < deadline, f"not within {within} s: {what}")
+        time.sleep(every)
+
+
+class Process:
+    """A child that is ended by its pid."""
+
+    def __init__(self, args, log, user=None, env=None, stdin=None, cwd="/"):
+        self.log = pathlib.Path(log)
+        self.name = pathlib.Path(args[0]).name
+        if user is not None:
+            args = ["setpriv", f"--reuid={user}", f"--regid={user}",
+                    "--clear-groups", "--", *map(str, args)]
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8",
+                       "ASAN_OPTIONS": "detect_leaks=1", **(env or {})}
+        with open(self.log, "ab") as out:
+            self.popen = subprocess.Popen(
+                list(map(str, args)), stdout=out, stderr=out, cwd=cwd,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                env=environment, start_new_session=True)
+        self.pid = self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def signal(self, number):
+        if self.alive():
+            os.kill(self.pid, number)
+
+    def stop(self, within=15):
+        """SIGTERM, then the exit status; SIGKILL and Failed after within."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self.popen.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failed(f"{self.name} (pid {self.pid}) did not end within "
+                         f"{within} s of SIGTERM") from None
+
+
+class Run:
+    def __init__(self, builddir, npm, nodes):
+        self.builddir = pathlib.Path(builddir)
+        self.npm = pathlib.Path(npm).resolve()
+        self.nodes = {}
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="podprof-e2e."))
+        self.dir.chmod(0o755)
+        self.held_ports = []
+        self.count = 0
+        self.install(nodes)
+
+    def install(self, nodes):
+        """The programs where all three users can execute them."""
+        self.bin = self.dir / "bin"
+        self.bin.mkdir()
+        for name in ("podprof", "podprof.fcgi", "podprof-capture"):
+            shutil.copy(self.builddir / name, self.bin / name)
+        for name in ("sample-app.js", "check-artifact.js"):
+            shutil.copy(TOP / "conf" / name, self.dir / name)
+        # A Node below a home directory would be out of their reach.
+        for name, path in nodes.items():
+            self.nodes[name] = self.dir / f"node{name}"
+            shutil.copy(path, self.nodes[name])
+            self.nodes[name].chmod(0o755)
+        self.node = self.nodes.get("20") or next(iter(self.nodes.values()))
+
+    def port(self):
+        """A free port of 18200..18999, ours until this process ends: other
+        test processes are kept off by a socket in the abstract namespace."""
+        for number in range(18200 + os.getpid() * 17 % 800, 20600):
+            number = 18200 + (number - 18200) % 800
+            lock = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError), \
+                    socket.create_server(("127.0.0.1", number)):
+                lock.bind(f"\0podprof-e2e-{number}")
+                self.held_ports.append(lock)
+                return number
+            lock.close()
+        raise Failed("no port of 18200 to 18999 is free")
+
+    def subdir(self, name, user=None, mode=0o755):
+        self.count += 1
+        path = self.dir / f"{self.count:03}-{name}"
+        path.mkdir()
+        if user is not None:
+            os.chown(path, user, user)
+        path.chmod(mode)
+        return path
+
+    def close(self, keep):
+        if keep:
+            print(f"# kept: {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class App:
+    """The sample app with its inspector on a loopback port.
+
+    prefix  a command that starts Node's command, and changes to its user
+    """
+
+    def __init__(self, run, node=None, heap_mb=4, port=None, args=(),
+                 prefix=None):
+        self.dir = run.subdir("app", APP)
+        self.port = port or run.port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.process = Process(
+            [*(prefix or ()), node or run.node, f"--inspect={self.address}",
+             *args, run.dir / "sample-app.js", "--heap-mb", heap_mb],
+            self.dir / "log", user=None if prefix else APP, cwd=self.dir)
+        self.url = until(self.find_url, 60, f"{self.process.log} says where "
+                         "it listens")
+
+    def find_url(self):
+        check(self.process.alive(), f"the app ended: {self.process.text()}")
+        found = re.search(r"listening on (http://\S+)", self.process.text())
+        return found and found.group(1)
+
+    def stall_ms(self):
+        host = self.url.split("//")[1]
+        connection = http.client.HTTPConnection(host, timeout=60)
+        connection.request("GET", "/stall")
+        return json.load(connection.getresponse())["longestStallMs"]
+
+    def close(self):
+        self.process.kill()
+
+
+class Reply:
+    def __init__(self, response, body, seconds):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = body
+        self.seconds = seconds
+
+    def __getitem__(self, name):
+        return self.headers.get(name)
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "replace")
+
+    def json(self):
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Failed(f"{self.status} {self.text[:300]!r} is no JSON: "
+                         f"{error}") from None
+
+    def expect(self, status):
+        check(self.status == status,
+              f"status {self.status}, wanted {status}: {self.text[:400]}")
+        return self
+
+    def problem(self, status, kind=None, detail=None):
+        """Check that this is a problem document, and return it."""
+        self.expect(status)
+        equal((self["Content-Type"] or "").split(";")[0],
+              "application/problem+json", "Content-Type")
+        document = self.json()
+        for member in ("type", "title", "status", "detail", "instance"):
+            check(document.get(member) not in (None, ""),
+                  f"the problem has no {member}: {document}")
+        equal(document["status"], status, "the problem's status")
+        if kind is not None:
+            matches(document["type"], rf"(^|[/:#]){kind}$", "type")
+        if detail is not None:
+            matches(document["detail"], detail, "detail")
+        return document
+
+    def papi_error(self, status, message, kind=None, detail=None):
+        """A problem of one of the module's three endpoints."""
+        document = self.problem(status, kind, detail)
+        equal(document.get("resultCode"), "Error", "resultCode")
+        if message is not None:
+            equal(document.get("errorMessage"), message, "errorMessage")
+        else:
+            check(document.get("errorMessage"), "no errorMessage")
+        return document
+
+
+class Fake:
+    """An app of a site with a scripted inspector."""
+
+    def __init__(self, name, port):
+        self.name = name
+        self.hold = None
+        self.inspector = fake_inspector.Inspector(port=port)
+
+    def behave(self, behaviour="Behaviour", hold=False):
+        self.hold = threading.Event() if hold else None
+        self.inspector.behaviour = \
+            fake_inspector.BEHAVIOURS[behaviour](self.hold)
+        return self
+
+    def release(self):
+        if self.hold is not None:
+            self.hold.set()
+
+    def methods(self):
+        return [method for method, _ in self.inspector.commands]
+
+    def started(self, within=15):
+        """Wait until the capture has really begun."""
+        check(self.inspector.behaviour.started.wait(within),
+              f"no capture of {self.name} began within {within} s")
+
+    def close(self):
+        self.release()
+        self.inspector.close()
+
+
+def substitute(path, changes):
+    """A shipped example with what is marked "adapt" replaced.  Each change
+    must hit, so that no test runs a file that users do not get."""
+    text = path.read_text()
+    for old, new in changes.items():
+        check(old in text, f"{path} has no {old!r} to adapt")
+        text = text.replace(old, str(new))
+    return text
+
+
+class Site:
+    """podprof behind one web server.
+
+    front   nginx, lighttpd, apache-fcgi, apache-cgid, or None: only the pool
+    apps    {name: inspector address}
+    conf    {section: {key: value}} that is added
+    state   the state directory, if not below the site's own
+    prefix  a command that starts the pool's command
+    web_changes  {old: new} in the web server's example, for a case that shows
+            what one of its lines is for
+    """
+
+    def __init__(self, run, front="nginx", apps=None, conf=None, fakes=FAKES,
+                 env=None, web_changes=None, state=None, prefix=()):
+        self.run = run
+        self.front = front
+        self.env = env or {}
+        self.web_changes = web_changes or {}
+        self.cgi = front == "apache-cgid"
+        self.user = WEB if self.cgi else SERVICE
+        self.dir = run.subdir(front or "pool")
+        self.pool_dir = run.subdir("socket", SERVICE)
+        self.socket = self.pool_dir / "podprof.sock"
+        self.state = state or self.dir / "state"
+        self.prefix = list(prefix)
+        self.conf = self.dir / "podprof.conf"
+        self.tokens_file = self.dir / "tokens"
+        self.fakes = [Fake(f"fake{i}", run.port()) for i in range(fakes)]
+        self.unused = list(self.fakes)
+        self.apps = {**(apps or {}),
+                     **{f.name: f.inspector.address for f in self.fakes}}
+        self.pool = self.server = None
+        self.port = None
+        self.make_state()
+        self.write_conf(conf or {})
+        self.tokens = {role: self.new_token(role)
+                       for role in ("viewer", "operator")}
+
+    # What is on the disk.
+    def make_state(self):
+        self.state.mkdir()
+        os.chown(self.state, self.user, self.user)
+        self.state.chmod(0o711)
+
+    def write_conf(self, extra):
+        sections = {
+            "podprof": {"state_dir": self.state, "pod": POD},
+            "auth": {"tokens": self.tokens_file},
+            **{f"app {name}": {"inspector": address}
+               for name, address in self.apps.items()}}
+        for section, keys in extra.items():
+            sections.setdefault(section, {}).update(keys)
+        self.conf.write_text("".join(
+            f"[{section}]\n" + "".join(f"{key} = {value}\n"
+                                       for key, value in keys.items())
+            for section, keys in sections.items()))
+
+    def tool(self, *args, status=0):
+        """podprof, run by root."""
+        done = subprocess.run(
+            [self.run.bin / "podprof", "-c", self.conf, *args],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60, check=False)
+        check(done.returncode == status,
+              f"podprof {' '.join(args)}: exit {done.returncode}, wanted "
+              f"{status}: {done.stdout}{done.stderr}")
+        return done
+
+    def new_token(self, role, name=None):
+        secret = self.tool("token", "new", name or role, "--role",
+                           role).stdout.strip()
+        os.chown(self.tokens_file, 0, self.user)
+        return secret
+
+    # Processes.
+    def start(self):
+        if not self.cgi:
+            self.start_pool()
+        if self.front is not None:
+            self.start_server()
+        return self
+
+    def start_pool(self):
+        self.pool = Process(
+            [*self.prefix, "spawn-fcgi", "-n", "-s", self.socket, "-M", "0660",
+             "-u", SERVICE, "-g", SERVICE, "-U", SERVICE, "-G", WEB, "--",
+             self.run.bin / "podprof.fcgi"],
+            self.dir / "pool.log",
+            env={"PODPROF_CONFIG": str(self.conf), **self.env})
+        until(self.socket_answers, 20, "the pool's socket is there")
+
+    def socket_answers(self):
+        check(self.pool.alive(), f"the pool ended: {self.pool.text()}")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.socket))
+            except OSError:
+                return False
+        return True
+
+    def start_server(self):
+        self.web = self.run.subdir(self.front, WEB)
+        self.port = self.run.port()
+        {"nginx": self.write_nginx, "lighttpd": self.write_lighttpd,
+         "apache-fcgi": self.write_apache, "apache-cgid": self.write_apache,
+         }[self.front]()
+        self.server = Process(
+            {"nginx": ["nginx", "-p", self.web, "-e", "stderr", "-c",
+                       self.web / "nginx.conf"],
+             "lighttpd": ["lighttpd", "-D", "-f", self.web / "lighttpd.conf"],
+             }.get(self.front, ["apache2", "-DFOREGROUND", "-f",
+                                self.web / "apache.conf"]),
+            self.web / "log", user=WEB,
+            env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
+        until(self.server_answers, 20, f"{self.front} answers")
+
+    def server_answers(self):
+        check(self.server.alive(),
+              f"{self.front} ended: {self.server.text()}")
+        with contextlib.suppress(OSError):
+            self.request("GET", "/livez").expect(200)
+            return True
+        return False
+
+    def write_nginx(self):
+        (self.web / "podprof.conf").write_text(substitute(
+            TOP / "conf/nginx/podprof.conf",
+            {"127.0.0.1:8080": f"127.0.0.1:{self.port}"}))
+        (self.web / "podprof-fastcgi.conf").write_text(substitute(
+            TOP / "conf/nginx/podprof-fastcgi.conf",
+            {"/run/podprof/podprof.sock": self.socket, **self.web_changes}))
+        temp = "".join(f"{name}_temp_path {self.web}/{name};\n" for name in
+                       ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (self.web / "nginx.conf").write_text(
+            f"daemon off;\npid {self.web}/pid;\nworker_processes 1;\n"
+            "events { worker_connections 1024; }\n"
+            f"http {{\naccess_log off;\n{temp}include podprof.conf;\n}}\n")
+
+    def write_lighttpd(self):
+        (self.web / "podprof.conf").write_text(substitute(
+            TOP / "conf/lighttpd/podprof.conf",
+            {"/run/podprof/podprof.sock": self.socket}))
+        (self.web / "lighttpd.conf").write_text(
+            'server.modules = ()\nserver.bind = "127.0.0.1"\n'
+            f'server.port = {self.port}\n'
+            f'server.document-root = "{self.web}"\n'
+            f'server.upload-dirs = ( "{self.web}" )\n'
+            'include "podprof.conf"\n')
+
+    def write_apache(self):
+        if self.cgi:
+            modules, name = ["cgid"], "cgid.conf"
+            changes = {
+                "/usr/local/libexec/podprof/podprof.fcgi":
+                    self.run.bin / "podprof.fcgi",
+                '"/usr/local/libexec/podprof"': f'"{self.run.bin}"',
+                "/usr/local/etc/podprof/podprof.conf": self.conf}
+        else:
+            modules, name = ["proxy", "proxy_fcgi"], "proxy_fcgi.conf"
+            changes = {"/run/podprof/podprof.sock": self.socket}
+        (self.web / "podprof.conf").write_text(substitute(
+            TOP / "conf/apache" / name, {**changes, **self.web_changes}))
+        modules += ["mpm_event", "authz_core", "alias", "env"]
+        (self.web / "apache.conf").write_text(
+            f"ServerRoot {self.web}\nPidFile {self.web}/pid\n"
+            f"DefaultRuntimeDir {self.web}\nDocumentRoot {self.web}\n"
+            f"Listen 127.0.0.1:{self.port}\nServerName localhost\n"
+            f"ErrorLog {self.web}/error.log\n" +
+            "".join(f"LoadModule {m}_module {APACHE_MODULES}/mod_{m}.so\n"
+                    for m in modules) +
+            (f"ScriptSock {self.web}/cgisock\n" if self.cgi else "") +
+            f"Include {self.web}/podprof.conf\n")
+
+    def restart_pool(self):
+        status = self.pool.stop()
+        self.start_pool()
+        return status
+
+    def logs(self):
+        files = [self.dir / "pool.log", self.state / "capture.log",
+                 self.state / "capture.log.1"]
+        if self.server is not None:
+            files += [self.web / "log", self.web / "error.log"]
+        return {path: path.read_text(errors="replace")
+                for path in files if path.exists()}
+
+    def captures(self):
+        """Pids of podprof-capture processes of this site."""
+        pids = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                program = os.readlink(entry / "exe")
+                args = (entry / "cmdline").read_bytes()
+                if program == str(self.run.bin / "podprof-capture") and \
+                        bytes(self.conf) in args:
+                    pids.append(int(entry.name))
+        return pids
+
+    def parts(self):
+        """Files of the state directory that are no whole artifact."""
+        return sorted(path.name for path in self.state.glob("artifacts/*")
+                      if path.suffix not in (".heapsnapshot", ".cpuprofile"))
+
+    def close(self):
+        """End everything, and look for what should not be left."""
+        for fake in self.fakes:
+            fake.close()
+        faults = []
+        try:
+            until(lambda: not self.captures(), 40, "captures are over")
+        except Failed as error:
+            faults.append(str(error))
+            for pid in self.captures():
+                os.kill(pid, signal.SIGKILL)
+        for process in (self.server, self.pool):
+            try:
+                if process is not None:
+                    process.stop()
+            except Failed as error:
+                faults.append(str(error))
+        if self.parts():
+            faults.append(f"left in artifacts: {self.parts()}")
+        for path, text in self.logs().items():
+            found = SANITIZER.search(text)
+            if found:
+                start = max(0, found.start() - 200)
+                faults.append(f"{path}: {text[start:start + 4000]}")
+        check(not faults, "\n".join(faults))
+
+    # Requests.
+    def request(self, method, path, token=None, headers=None, body=None,
+                timeout=60):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=timeout)
+        send = dict(headers or {})
+        if token is not None:
+            send["Authorization"] = f"Bearer {self.tokens.get(token, token)}"
+        began = time.monotonic()
+        try:
+            connection.request(method, path, body=body, headers=send)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        return Reply(response, data, time.monotonic() - began)
+
+    def papi(self, app, tail, method="GET", token="operator", **more):
+        name = app.name if isinstance(app, Fake) else app
+        return self.request(method, f"/{name}/private/papi/{tail}", token,
+                            **more)
+
+    def post_job(self, app, kind, **options):
+        return self.papi(app, "jobs", "POST",
+                         body=json.dumps({"kind": kind, **options}),
+                         headers={"Content-Type": "application/json"})
+
+    def job(self, app, job_id):
+        return self.papi(app, f"jobs/{job_id}").expect(200).json()
+
+    def jobs(self, app, query=""):
+        return self.papi(app, f"jobs{query}").expect(200).json()["jobs"]
+
+    def wait_job(self, app, job_id, within=60, states=FINAL):
+        """The job once it is in one of the states, by Prefer: wait."""
+        deadline = time.monotonic() + within
+        while True:
+            job = self.papi(app, f"jobs/{job_id}",
+                            headers={"Prefer": "wait=5"}).expect(200).json()
+            if job["state"] in states:
+                return job
+            check(time.monotonic() < deadline,
+                  f"job not {'/'.join(states)} within {within} s: {job}")
+
+    def held_job(self, app):
+        """A heap snapshot that is held in its middle, and of which all has
+        been recorded that will be until it is released; the job's id."""
+        job_id = self.take(app)
+        app.started()
+        until(lambda: self.papi(
+            app, f"jobs/{job_id}", headers={"Prefer": "wait=1"}
+            ).expect(200).seconds >= 1, 20, "nothing changes any more")
+        return job_id
+
+    def take(self, app, **more):
+        """takeMemorySnapshot; the job's id."""
+        reply = self.papi(app, "takeMemorySnapshot", **more).expect(200)
+        return reply["X-Job-Id"]
+
+    def take_whole(self, app):
+        """A heap snapshot from its order to its end; the job."""
+        job = self.wait_job(app, self.take(app))
+        equal(job["state"], "succeeded", f"state of {job['error']}")
+        return job
+
+    def fake(self, behaviour="Behaviour", hold=False):
+        """An app of this site that no case has used yet."""
+        check(self.unused, "more fakes are needed: see FAKES")
+        return self.unused.pop(0).behave(behaviour, hold)
+
+
+@contextlib.contextmanager
+def tmpfs(path, options):
+    """A file system of its own at path."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path],
+                   check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def run_reader(run, script, *args):
+    """What a reader that is not ours says of a file; None if it refuses."""
+    done = subprocess.run(
+        [run.nodes["22"], TOP / "tests/e2e" / script, *args],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+        check=False)
+    if done.returncode != 0:
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def check_artifact(run, data, suffix, *args):
+    """Run the checker that users get over these bytes."""
+    path = run.subdir("artifact") / f"a.{suffix}"
+    path.write_bytes(data)
+    done = subprocess.run(
+        [run.node, run.dir / "check-artifact.js", path, *args],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        check=False)
+    path.unlink()
+    check(done.returncode in (0, 1), f"checker: {done.stderr}")
+    return done.returncode == 0, done.stdout.strip()
+
+
+def in_parallel(calls):
+    """Results of the callables, run in threads at once; fails with all their
+    failures.  A dictionary gives them names."""
+    names = calls if isinstance(calls, dict) else range(len(calls))
+    results, faults = {}, []
+
+    def one(name):
+        try:
+            results[name] = calls[name]()
+        except Exception as error:  # handed to the case's thread
+            faults.append(f"{name}: {type(error).__name__}: {error}")
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check(not faults, "\n".join(faults))
+    return [results[name] for name in names]

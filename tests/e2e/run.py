@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Runs the end-to-end cases and prints TAP.
+
+    run.py --builddir DIR --npm DIR --node NAME=FILE… [--part PART]
+           [--only REGEX] [--keep]
+
+PART is a web server (nginx, apache-fcgi, apache-cgid), behind which every
+case of the API runs, or "once" for the cases that make all they need.
+Without it: all, one after the other.
+"""
+import argparse
+import os
+import re
+import sys
+import time
+import traceback
+
+import case_auth  # noqa: F401
+import case_deploy  # noqa: F401
+import case_failure  # noqa: F401
+import case_hostile  # noqa: F401
+import case_jobs  # noqa: F401
+import case_load  # noqa: F401
+import case_papi  # noqa: F401
+from harness import CASES, App, Run, Site
+
+FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
+
+
+class Report:
+    def __init__(self, count):
+        self.number = self.failed = 0
+        print(f"1..{count}", flush=True)
+
+    def run(self, title, function, argument):
+        """One case, as one TAP line with what it has to say above."""
+        self.number += 1
+        began = time.monotonic()
+        try:
+            function(argument)
+            word = "ok"
+        except Exception:  # whatever it is, it is that case's
+            self.failed += 1
+            word = "not ok"
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}")
+        print(f"{word} {self.number} - {title}")
+        print(f"# {time.monotonic() - began:.1f} s", flush=True)
+
+
+def run_api(report, run, front, cases):
+    app = App(run)
+    gone, mortal = run.port(), run.port()
+    site = Site(run, front, apps={
+        "sample": app.address, "gone": f"127.0.0.1:{gone}",
+        "mortal": f"127.0.0.1:{mortal}"})
+    try:
+        site.start()
+        for title, function in cases:
+            report.run(f"{front}: {title}", function, site)
+    finally:
+        report.run(f"{front}: nothing is left behind, and every log is clean",
+                   lambda _: site.close(), None)
+        app.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--builddir", required=True)
+    parser.add_argument("--npm", required=True,
+                        help="where tests/prepare.sh keeps npm packages")
+    parser.add_argument("--node", action="append", required=True,
+                        metavar="NAME=FILE")
+    parser.add_argument("--part", choices=(*FRONTS, "once"))
+    parser.add_argument("--only", default="", metavar="REGEX")
+    parser.add_argument("--keep", action="store_true",
+                        help="keep the directories, also on success")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("run.py: run it as root: the cases need several users")
+
+    chosen = [case for case in CASES if re.search(options.only, case[1])]
+    api = [case[1:] for case in chosen if case[0] == "api"]
+    once = [case[1:] for case in chosen if case[0] == "once"]
+    fronts = [front for front in FRONTS if options.part in (None, front)]
+    if options.part not in (None, "once"):
+        once = []
+    if not api:
+        fronts = []
+    report = Report(len(fronts) * (len(api) + 1) + len(once))
+    run = Run(options.builddir, options.npm,
+              dict(node.split("=", 1) for node in options.node))
+    try:
+        for front in fronts:
+            run_api(report, run, front, api)
+        for title, function in once:
+            report.run(title, function, run)
+    finally:
+        run.close(options.keep or report.failed > 0)
+    sys.exit(1 if report.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

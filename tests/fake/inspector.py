@@ -1,0 +1,647 @@
+#!/usr/bin/env python3
+"""A scripted inspector: speaks like Node's, or fails like none should.
+
+    inspector.py [--port N] [--behaviour NAME] [--list]
+
+Imported by the end-to-end tests, which make an Inspector with a Behaviour and
+look at what it was asked afterwards.  By hand it serves until Ctrl-C, so that
+a failure can be looked at with podprof or with curl.
+
+A Behaviour is a class; BEHAVIOURS names the ones that lie, stall, split and
+close.  Everything blocks on the client or on the inspector's end, never on a
+timer of its own, so that what is measured is podprof's patience alone.
+"""
+import argparse
+import base64
+import hashlib
+import json
+import signal
+import socket
+import struct
+import threading
+import uuid
+
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+HEAD_MAX = 65536
+FRAME_MAX = 1 << 20
+
+
+class Gone(Exception):
+    """The client has left, or the inspector is being ended."""
+
+
+def small_snapshot(names=("Order", "Łódź", "\U0001f600"), padding=0):
+    """A whole heap snapshot, as text: one root with an object per name, and
+    so many bytes of padding in a further string."""
+    meta = {
+        "node_fields": ["type", "name", "id", "self_size", "edge_count"],
+        "node_types": [["hidden", "object"], "string", "number", "number",
+                       "number"],
+        "edge_fields": ["type", "name_or_index", "to_node"],
+        "edge_types": [["context", "element", "property"], "string_or_number",
+                       "node"],
+    }
+    width = len(meta["node_fields"])
+    strings = ["", *names, "p" * padding]
+    nodes = [0, 0, 1, 0, len(names)]
+    edges = []
+    for i in range(len(names)):
+        nodes += [1, i + 1, 2 * i + 3, 40, 0]
+        edges += [1, i, width * (i + 1)]
+    return json.dumps({
+        "snapshot": {"meta": meta, "node_count": len(names) + 1,
+                     "edge_count": len(names)},
+        "nodes": nodes, "edges": edges, "strings": strings})
+
+
+def small_profile(function="hotLoopOfSample", samples=50):
+    """A whole CPU profile with all samples in one function."""
+    frame = {"scriptId": "1", "url": "", "lineNumber": 0, "columnNumber": 0}
+    return {
+        "nodes": [
+            {"id": 1, "callFrame": dict(frame, functionName="(root)"),
+             "hitCount": 0, "children": [2]},
+            {"id": 2, "callFrame": dict(frame, functionName=function),
+             "hitCount": samples}],
+        "startTime": 1000, "endTime": 1000 + 1000 * samples,
+        "samples": [2] * samples, "timeDeltas": [1000] * samples}
+
+
+class Session:
+    """One WebSocket connection, seen from the inspector's side."""
+
+    def __init__(self, inspector, connection, piece):
+        self.inspector = inspector
+        self.connection = connection
+        self.piece = piece
+        self.lock = threading.Lock()
+
+    def send_bytes(self, data):
+        """Raw bytes; in TCP pieces of self.piece, if that is set."""
+        step = self.piece or len(data)
+        with self.lock:
+            try:
+                for at in range(0, len(data), step):
+                    self.connection.sendall(data[at:at + step])
+            except OSError as error:
+                raise Gone from error
+
+    def send_frame(self, payload, opcode=TEXT, final=True):
+        head = bytes([(0x80 if final else 0) | opcode])
+        if len(payload) < 126:
+            head += bytes([len(payload)])
+        elif len(payload) < 65536:
+            head += b"\x7e" + struct.pack(">H", len(payload))
+        else:
+            head += b"\x7f" + struct.pack(">Q", len(payload))
+        self.send_bytes(head + payload)
+
+    def send(self, message):
+        # As V8 writes it: ASCII, everything else as \uXXXX.
+        self.send_frame(json.dumps(message).encode())
+
+    def reply(self, command, result):
+        self.send({"id": command["id"], "result": result})
+
+    def event(self, method, params):
+        self.send({"method": method, "params": params})
+
+    def chunk(self, text):
+        self.event("HeapProfiler.addHeapSnapshotChunk", {"chunk": text})
+
+    def close(self):
+        try:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        raise Gone
+
+    def read_exactly(self, count):
+        data = b""
+        while len(data) < count:
+            try:
+                part = self.connection.recv(count - len(data))
+            except OSError as error:
+                raise Gone from error
+            if not part:
+                raise Gone
+            data += part
+        return data
+
+    def read_frame(self):
+        """(opcode, payload) of one frame; Gone if the client breaks a rule
+        on which Node's inspector would drop it."""
+        first, second = self.read_exactly(2)
+        size = second & 0x7f
+        if size == 126:
+            size, = struct.unpack(">H", self.read_exactly(2))
+        elif size == 127:
+            size, = struct.unpack(">Q", self.read_exactly(8))
+        if not second & 0x80 or not first & 0x80 or size > FRAME_MAX:
+            self.inspector.offences.append(f"frame {first:02x} {second:02x}")
+            raise Gone
+        mask = self.read_exactly(4)
+        payload = bytes(byte ^ mask[i % 4]
+                        for i, byte in enumerate(self.read_exactly(size)))
+        return first & 0x0f, payload
+
+    def stall(self):
+        """Say nothing more; returns never, ends with the client."""
+        while True:
+            self.read_exactly(1)
+
+
+class Behaviour:
+    """Node as it should be, with a heap of a few objects.
+
+    hold  a threading.Event or None: a heap snapshot stops after its first
+          chunk until it is set.
+    """
+    piece = None
+    chunks = 4
+
+    def __init__(self, hold=None):
+        self.hold = hold
+        self.started = threading.Event()    # a capture has begun
+
+    # HTTP: raw bytes of the answer.
+    def list(self, inspector, host):
+        targets = [{
+            "description": "node.js instance", "id": inspector.id,
+            "title": "fake", "type": "node", "url": "file:///fake.js",
+            "webSocketDebuggerUrl": f"ws://{host}/{inspector.id}"}]
+        return http_answer(200, json.dumps(targets))
+
+    def on_list(self, session, host):
+        session.send_bytes(self.list(session.inspector, host))
+
+    def on_upgrade(self, session, key):
+        accept = base64.b64encode(
+            hashlib.sha1((key + GUID).encode()).digest()).decode()
+        session.send_bytes(
+            ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+             f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+             ).encode())
+
+    # CDP.
+    def on_command(self, session, command):
+        handlers = {
+            "Runtime.evaluate": self.on_evaluate,
+            "HeapProfiler.takeHeapSnapshot": self.on_snapshot,
+            "Profiler.start": self.on_profile_start,
+            "Profiler.stop": self.on_profile_stop,
+        }
+        method = command["method"]
+        if method in handlers:
+            handlers[method](session, command)
+        elif method.split(".")[0] in ("Profiler", "HeapProfiler",
+                                      "NodeRuntime", "Runtime"):
+            session.reply(command, {})
+        else:
+            session.send({"id": command["id"], "error": {
+                "code": -32601, "message": f"'{method}' wasn't found"}})
+
+    def on_evaluate(self, session, command):
+        facts = {"pid": 4711, "node": "v20.0.0-fake", "rss": 64 << 20,
+                 "heapUsed": 16 << 20}
+        session.reply(command, {"result": {
+            "type": "string", "value": json.dumps(facts)}})
+
+    def snapshot_text(self):
+        return small_snapshot()
+
+    def on_snapshot(self, session, command):
+        text = self.snapshot_text()
+        step = max(1, -(-len(text) // self.chunks))
+        for number, at in enumerate(range(0, len(text), step)):
+            session.event("HeapProfiler.reportHeapSnapshotProgress",
+                          {"done": at, "total": len(text)})
+            session.chunk(text[at:at + step])
+            if number == 0:
+                self.started.set()
+                self.wait_for_hold(session)
+        session.event("HeapProfiler.reportHeapSnapshotProgress",
+                      {"done": len(text), "total": len(text),
+                       "finished": True})
+        session.reply(command, {})
+
+    def wait_for_hold(self, session):
+        while self.hold is not None and not self.hold.wait(0.02):
+            if session.inspector.ended.is_set():
+                raise Gone
+
+    def on_profile_start(self, session, command):
+        self.started.set()
+        session.reply(command, {})
+
+    def on_profile_stop(self, session, command):
+        session.reply(command, {"profile": small_profile()})
+
+
+def http_answer(status, body, head=""):
+    return (f"HTTP/1.0 {status} OK\r\nContent-Type: application/json; "
+            f"charset=UTF-8\r\nContent-Length: {len(body.encode())}\r\n"
+            f"{head}\r\n{body}").encode()
+
+
+class StallList(Behaviour):
+    def on_list(self, session, host):
+        session.stall()
+
+
+class CloseList(Behaviour):
+    def on_list(self, session, host):
+        session.close()
+
+
+class GarbageList(Behaviour):
+    def list(self, inspector, host):
+        return http_answer(200, "[{\"type\":\"node\"")
+
+
+class NotHttp(Behaviour):
+    def on_list(self, session, host):
+        session.send_bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+        session.stall()
+
+
+class HugeList(Behaviour):
+    """Two megabytes where a few hundred bytes are due."""
+
+    def list(self, inspector, host):
+        return http_answer(200, "[" + " " * (2 << 20) + "]")
+
+
+class EmptyList(Behaviour):
+    def list(self, inspector, host):
+        return http_answer(200, "[]")
+
+
+class HiddenList(Behaviour):
+    """As with --inspect-publish-uid=stderr."""
+
+    def list(self, inspector, host):
+        return http_answer(404, "")
+
+
+class StallUpgrade(Behaviour):
+    def on_upgrade(self, session, key):
+        session.stall()
+
+
+class RefuseUpgrade(Behaviour):
+    def on_upgrade(self, session, key):
+        session.send_bytes(b"HTTP/1.0 400 Bad Request\r\n\r\n"
+                           b"WebSockets request was expected\r\n")
+        session.close()
+
+
+class WrongAccept(Behaviour):
+    def on_upgrade(self, session, key):
+        super().on_upgrade(session, "not the key")
+
+
+class StallEvaluate(Behaviour):
+    def on_evaluate(self, session, command):
+        session.stall()
+
+
+class GarbageEvaluate(Behaviour):
+    def on_evaluate(self, session, command):
+        session.send_frame(b'{"id":' + str(command["id"]).encode() +
+                           b',"result":{"result":\xff\xfe')
+        session.stall()
+
+
+class FactsNoJson(Behaviour):
+    def on_evaluate(self, session, command):
+        session.reply(command, {"result": {"type": "string", "value": "v8"}})
+
+
+class ErrorReply(Behaviour):
+    def on_snapshot(self, session, command):
+        session.send({"id": command["id"], "error": {
+            "code": -32000, "message": "Cannot take a snapshot\u001b[31m"}})
+
+
+class WrongId(Behaviour):
+    """Answers a question nobody asked, then nothing."""
+
+    def on_snapshot(self, session, command):
+        session.reply({"id": command["id"] + 1000}, {})
+        session.stall()
+
+
+class StallSnapshot(Behaviour):
+    def on_snapshot(self, session, command):
+        session.stall()
+
+
+class StallMidSnapshot(Behaviour):
+    def on_snapshot(self, session, command):
+        session.chunk(self.snapshot_text()[:100])
+        self.started.set()
+        session.stall()
+
+
+class CloseMidChunk(Behaviour):
+    """A frame that promises more than it brings."""
+
+    def on_snapshot(self, session, command):
+        session.send_bytes(b"\x81\x7e\x40\x00" +
+                           b'{"method":"HeapProfiler.addHeapSnapshotChunk",'
+                           b'"params":{"chunk":"' + b"x" * 1000)
+        session.close()
+
+
+class CloseFrame(Behaviour):
+    """Leaves politely, as inspector.close() in the app does."""
+
+    def on_snapshot(self, session, command):
+        session.chunk(self.snapshot_text()[:100])
+        session.send_frame(b"", CLOSE)
+        session.close()
+
+
+class TruncatedSnapshot(Behaviour):
+    """Half a snapshot, and the word that it is whole."""
+
+    def snapshot_text(self):
+        text = small_snapshot()
+        return text[:len(text) // 2]
+
+
+class EmptySnapshot(Behaviour):
+    def on_snapshot(self, session, command):
+        session.reply(command, {})
+
+
+class GarbageSnapshot(Behaviour):
+    """A chunk whose JSON is broken in the middle of the text."""
+
+    def on_snapshot(self, session, command):
+        session.send_frame(b'{"method":"HeapProfiler.addHeapSnapshotChunk",'
+                           b'"params":{"chunk":"abc\\q"}}')
+        session.stall()
+
+
+class ChunkNoText(Behaviour):
+    def on_snapshot(self, session, command):
+        session.event("HeapProfiler.addHeapSnapshotChunk", {"chunk": 17})
+        session.reply(command, {})
+
+
+class HugeControl(Behaviour):
+    """An event of two megabytes that is no chunk."""
+
+    def on_snapshot(self, session, command):
+        session.event("HeapProfiler.heapStatsUpdate",
+                      {"statsUpdate": "x" * (2 << 20)})
+        session.stall()
+
+
+class EndlessChunk(Behaviour):
+    """One chunk in one frame that never ends."""
+
+    def on_snapshot(self, session, command):
+        session.send_bytes(
+            b"\x81\x7f" + struct.pack(">Q", 1 << 40) +
+            b'{"method":"HeapProfiler.addHeapSnapshotChunk",'
+            b'"params":{"chunk":"{')
+        while True:
+            session.send_bytes(b"x" * 65536)
+
+
+class Deep(Behaviour):
+    """An event nested a hundred thousand levels deep."""
+
+    def on_snapshot(self, session, command):
+        session.send_frame(b'{"method":"HeapProfiler.lastSeenObjectId",'
+                           b'"params":' + b"[" * 100000 + b"]" * 100000 + b"}")
+        session.stall()
+
+
+class ErrorProfile(Behaviour):
+    def on_profile_start(self, session, command):
+        session.send({"id": command["id"], "error": {
+            "code": -32000, "message": "Profiler is not enabled"}})
+
+
+class NoProfile(Behaviour):
+    def on_profile_stop(self, session, command):
+        session.reply(command, {})
+
+
+class CloseInProfile(Behaviour):
+    def on_profile_start(self, session, command):
+        session.reply(command, {})
+        session.close()
+
+
+class StallProfileStop(Behaviour):
+    def on_profile_stop(self, session, command):
+        session.stall()
+
+
+class TruncatedProfile(Behaviour):
+    """The connection ends in the middle of the profile."""
+
+    def on_profile_stop(self, session, command):
+        text = json.dumps({"id": command["id"],
+                           "result": {"profile": small_profile()}}).encode()
+        session.send_bytes(b"\x81\x7e" + struct.pack(">H", len(text)) +
+                           text[:len(text) // 2])
+        session.close()
+
+
+class BytePieces(Behaviour):
+    """Right, but every byte comes in a TCP segment of its own."""
+    piece = 1
+    chunks = 40
+
+
+class Fragments(Behaviour):
+    """Right, but every message comes in WebSocket fragments of 7 bytes."""
+
+    def on_snapshot(self, session, command):
+        text = self.snapshot_text()
+        message = json.dumps({
+            "method": "HeapProfiler.addHeapSnapshotChunk",
+            "params": {"chunk": text}}).encode()
+        for at in range(0, len(message), 7):
+            session.send_frame(message[at:at + 7], TEXT if at == 0 else 0,
+                               at + 7 >= len(message))
+        session.reply(command, {})
+
+
+class Pings(Behaviour):
+    """Right, but with ping frames between the chunks."""
+
+    def on_snapshot(self, session, command):
+        text = self.snapshot_text()
+        session.send_frame(b"are you there", PING)
+        session.chunk(text[:50])
+        session.send_frame(b"", PING)
+        session.chunk(text[50:])
+        session.reply(command, {})
+
+
+class Strangers(Behaviour):
+    """Right, but with events and a reply that nobody asked for."""
+
+    def on_snapshot(self, session, command):
+        session.event("Debugger.scriptParsed", {"scriptId": "1", "chunk": "x"})
+        session.reply({"id": 99}, {"chunk": "y"})
+        super().on_snapshot(session, command)
+
+
+class KeysReversed(Behaviour):
+    """A chunk whose params stand before its method, as V8 never writes."""
+
+    def on_snapshot(self, session, command):
+        text = self.snapshot_text()
+        session.send_frame(
+            b' { "params" : { "x":[1,{"chunk":"no"}], "chunk" : ' +
+            json.dumps(text).encode() +
+            b' } , "method" : "HeapProfiler.addHeapSnapshotChunk" } ')
+        session.reply(command, {})
+
+
+class Large(Behaviour):
+    """Right, with a snapshot of 16 MB in three chunks."""
+    chunks = 3
+
+    def snapshot_text(self):
+        return small_snapshot(padding=16 << 20)
+
+
+BEHAVIOURS = {cls.__name__: cls for cls in (
+    Behaviour, StallList, CloseList, GarbageList, NotHttp, HugeList, EmptyList,
+    HiddenList, StallUpgrade, RefuseUpgrade, WrongAccept, StallEvaluate,
+    GarbageEvaluate, FactsNoJson, ErrorReply, WrongId, StallSnapshot,
+    StallMidSnapshot, CloseMidChunk, CloseFrame, TruncatedSnapshot,
+    EmptySnapshot, GarbageSnapshot, ChunkNoText, HugeControl, EndlessChunk,
+    Deep, ErrorProfile, NoProfile, CloseInProfile, StallProfileStop,
+    TruncatedProfile, BytePieces, Fragments, Pings, Strangers, KeysReversed,
+    Large)}
+
+
+class Inspector:
+    """Listens on 127.0.0.1; one thread a connection.
+
+    commands  (method, params) of every CDP command, in order of arrival
+    offences  what a client did that makes Node's inspector drop it
+    """
+
+    def __init__(self, behaviour=None, port=0):
+        self.behaviour = behaviour or Behaviour()
+        self.id = str(uuid.uuid4())
+        self.commands = []
+        self.offences = []
+        self.ended = threading.Event()
+        self.connections = set()
+        self.threads = []
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connections.add(connection)
+            thread = threading.Thread(target=self.serve, args=(connection,),
+                                      daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def serve(self, connection):
+        behaviour = self.behaviour
+        session = Session(self, connection, behaviour.piece)
+        try:
+            self.serve_http(session, behaviour)
+        except Gone:
+            pass
+        finally:
+            self.connections.discard(connection)
+            connection.close()
+
+    def serve_http(self, session, behaviour):
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and len(head) < HEAD_MAX:
+            head += session.read_exactly(1)
+        line, *rest = head.decode("latin-1").split("\r\n")
+        fields = {name.strip().lower(): value.strip() for name, _, value in
+                  (field.partition(":") for field in rest)}
+        path = line.split(" ")[1]
+        if "sec-websocket-key" in fields and path == f"/{self.id}":
+            behaviour.on_upgrade(session, fields["sec-websocket-key"])
+            self.serve_commands(session, behaviour)
+        elif path == "/json/list":
+            behaviour.on_list(session, fields.get("host", ""))
+        else:
+            session.send_bytes(b"HTTP/1.0 400 Bad Request\r\n\r\n"
+                               b"WebSockets request was expected\r\n")
+
+    def serve_commands(self, session, behaviour):
+        while True:
+            opcode, payload = session.read_frame()
+            if opcode == CLOSE:
+                return
+            # Node drops the session on a ping, and so do we; a pong may only
+            # follow a ping of ours.
+            if opcode == PONG and isinstance(behaviour, Pings):
+                continue
+            if opcode != TEXT:
+                self.offences.append(f"opcode {opcode}")
+                return
+            command = json.loads(payload)
+            self.commands.append((command["method"], command.get("params")))
+            behaviour.on_command(session, command)
+
+    def close(self):
+        self.ended.set()
+        for stop in (lambda: self.listener.shutdown(socket.SHUT_RDWR),
+                     self.listener.close):
+            try:
+                stop()
+            except OSError:
+                pass
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.thread.join(5)
+        for thread in self.threads:
+            thread.join(5)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--behaviour", default="Behaviour",
+                        choices=sorted(BEHAVIOURS), metavar="NAME")
+    parser.add_argument("--list", action="store_true",
+                        help="print the behaviours and end")
+    options = parser.parse_args()
+    if options.list:
+        for name, cls in BEHAVIOURS.items():
+            print(f"{name:18} {(cls.__doc__ or '').strip().split(chr(10))[0]}")
+        return
+    inspector = Inspector(BEHAVIOURS[options.behaviour](), options.port)
+    print(f"inspector {options.behaviour} at {inspector.address}", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        inspector.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+# Read by tests/run and tests/soak: what both need.  Sets top, build (all that
+# is made goes below it) and nodes, the --node options of tests/e2e/run.py.
+# shellcheck shell=sh
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${PODPROF_TEST_BUILD:-$top/build/tests}
+PATH=$PATH:/usr/sbin:/sbin
+exec </dev/null
+
+die()
+{
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+[ "$(id -u)" -eq 0 ] || die "run it as root: it installs packages, and the" \
+	"end-to-end tests need several users"
+
+policy=
+# Debian must start none of the web servers that come with the packages.
+hold_services()
+{
+	[ ! -e /usr/sbin/policy-rc.d ] || return 0
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+}
+
+free_services()
+{
+	[ -z "$policy" ] || rm -f "$policy"
+	policy=
+}
+
+has_package()
+{
+	dpkg-query -W -f '${Status}' "$1" 2>/dev/null |
+		grep -q '^install ok installed$'
+}
+
+install_packages()
+{
+	missing=
+	for package in gcc libc6-dev make autoconf automake pkg-config \
+		libfcgi-dev libwebsockets-dev libcjson-dev libsqlite3-dev \
+		libssl-dev libcmocka-dev valgrind xz-utils python3 curl \
+		util-linux spawn-fcgi nginx apache2-bin lighttpd systemd \
+		mandoc shellcheck sqlite3; do
+		has_package "$package" || missing="$missing $package"
+	done
+	command -v node >/dev/null || missing="$missing nodejs"
+	command -v npm >/dev/null || missing="$missing npm"
+	[ -n "$missing" ] || return 0
+	command -v apt-get >/dev/null || die "these packages are missing, and" \
+		"there is no apt-get to install them:$missing"
+	echo "installing$missing"
+	hold_services
+	DEBIAN_FRONTEND=noninteractive
+	export DEBIAN_FRONTEND
+	# shellcheck disable=SC2086 # a list of words
+	if ! { apt-get -q update && apt-get -q -y --no-install-recommends \
+		install $missing; } >"$build/logs/packages.log" 2>&1; then
+		free_services
+		tail -n 30 "$build/logs/packages.log" >&2
+		die "apt-get failed, see above"
+	fi
+	free_services
+}
+
+# npm_package DIRECTORY PACKAGE: into a directory of its own, once.
+npm_package()
+{
+	[ ! -e "$build/npm/$1/done" ] || return 0
+	mkdir -p "$build/npm/$1"
+	echo '{"private":true}' >"$build/npm/$1/package.json"
+	(cd "$build/npm/$1" && npm install --no-audit --no-fund --silent "$2") \
+		>>"$build/logs/npm.log" 2>&1 || {
+		tail -n 20 "$build/logs/npm.log" >&2
+		die "npm install $2 failed, see above"
+	}
+	: >"$build/npm/$1/done"
+}
+
+install_nodes()
+{
+	case $(uname -m) in
+	x86_64) arch=x64 ;;
+	aarch64) arch=arm64 ;;
+	*) die "there is no Node binary for $(uname -m) to test with" ;;
+	esac
+	nodes=
+	for version in 18 20 22 24; do
+		npm_package "node$version" "node-linux-$arch@$version"
+		nodes="$nodes --node $version=$build/npm/node$version"
+		nodes="$nodes/node_modules/node-linux-$arch/bin/node"
+	done
+}
+
+mkdir -p "$build/logs"
+install_packages
+install_nodes
+# Readers of the files that have nothing to do with podprof.
+npm_package reader heapsnapshot-parser@0.1.0
+npm_package devtools chrome-devtools-frontend@1.0.1705227
+npm_package esbuild esbuild@0.28.2
