@@ -146,6 +146,9 @@ serve(struct service *service, struct request *request)
 	}
 	/* The database may be idle for as long as the client reads. */
 	seat_fini(&seat);
+	/* mod_cgid sends it as soon as it has the end of the answer; what is
+	 * left to be written down then takes milliseconds. */
+	(void)signal(SIGTERM, SIG_IGN);
 	if (request->method == HTTP_HEAD)
 		send_head(request, &answer);
 	else

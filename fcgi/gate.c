@@ -653,7 +653,8 @@ gate_brace(struct gate *gate, int64_t ms, struct err *err)
 /*
  * A refused request's body may still be on its way.  Closing in its face makes
  * some web servers forget our answer, so what comes is thrown away until the
- * peer has closed, for a short time.
+ * peer has closed, for a short time.  mod_cgid talks to a CGI program through a
+ * socket, too.
  */
 static void
 linger(int fd)
@@ -663,34 +664,51 @@ linger(int fd)
 	char trash[4096];
 	ssize_t n, total = 0;
 
-	(void)shutdown(fd, SHUT_WR);
 	while (total < LINGER_BYTES && (now_ms = clock_mono_ms()) < end_ms &&
 	    poll(&pfd, 1, (int)(end_ms - now_ms)) == 1) {
-		n = recv(fd, trash, sizeof(trash), MSG_DONTWAIT);
+		n = read(fd, trash, sizeof(trash));
 		if (n <= 0)
 			return;
 		total += n;
 	}
 }
 
+static int
+finish_fastcgi(struct gate *gate, struct err *err)
+{
+	/* In this order the end of both is one write. */
+	(void)FCGX_FClose(gate->fcgx.err);
+	(void)FCGX_FClose(gate->fcgx.out);
+	if (check_out(gate, err) != 0)
+		return -1;
+	if (!gate->body_read) {
+		(void)shutdown(gate->fd, SHUT_WR);
+		linger(gate->fd);
+	}
+	return 0;
+}
+
+static int
+finish_cgi(struct gate *gate, struct err *err)
+{
+	int rc = 0;
+
+	/* in_fd may be the same socket: closing one of two does not end it. */
+	(void)shutdown(gate->out_fd, SHUT_WR);
+	if (close(gate->out_fd) != 0)
+		rc = err_set_errno(err, ERR_INTERNAL, errno, "the web server");
+	gate->out_fd = -1;
+	if (!gate->body_read && gate_env(gate, "CONTENT_LENGTH") != NULL)
+		linger(gate->in_fd);
+	return rc;
+}
+
 int
 gate_finish(struct gate **gate, struct err *err)
 {
-	struct gate *g = *gate;
-	int rc = 0;
+	int rc = (*gate)->fastcgi ? finish_fastcgi(*gate, err) :
+	    finish_cgi(*gate, err);
 
-	if (g->fastcgi) {
-		/* In this order the end of both is one write. */
-		(void)FCGX_FClose(g->fcgx.err);
-		(void)FCGX_FClose(g->fcgx.out);
-		rc = check_out(g, err);
-		if (rc == 0 && !g->body_read)
-			linger(g->fd);
-	} else if (close(g->out_fd) != 0) {
-		rc = err_set_errno(err, ERR_INTERNAL, errno, "the web server");
-	}
-	if (!g->fastcgi)
-		g->out_fd = -1;
 	release(gate);
 	return rc;
 }

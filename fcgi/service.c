@@ -5,10 +5,16 @@
 #include "service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include "artifact.h"
 
 /* A capture that we started and have not reaped. */
 struct child {
@@ -29,9 +35,12 @@ struct service {
 	pthread_mutex_t children_lock;
 	struct child *children;
 
-	pthread_mutex_t handover_lock;
+	pthread_mutex_t handover_lock;	/* of handover */
 	struct seat handover;		/* its database */
 };
+
+/* Locked during service_hand_over(), by whatever process: below state_dir. */
+#define HANDOVER_FILE "handover"
 
 int
 service_new(const struct conf *conf, enum spawn_log log,
@@ -211,6 +220,39 @@ service_is_ready(struct service *service)
 	return is_ready;
 }
 
+/*
+ * Take the lock that all processes share; the descriptor holds it.  -1 if it
+ * cannot be had: the state is not usable then, which others tell.
+ */
+static int
+lock_handover(const struct service *service, int operation)
+{
+	char path[ARTIFACT_PATH_MAX];
+	int fd, n;
+
+	n = snprintf(path, sizeof(path), "%s/" HANDOVER_FILE,
+	    service->conf->state_dir);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -1;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -1;
+	while (flock(fd, operation) != 0) {
+		if (errno == EINTR)
+			continue;
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void
+unlock_handover(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 int
 service_hand_over(struct service *service, struct gate **gate_take,
     const char *job_id, const void *tail, size_t len, bool *ret_sent,
@@ -218,27 +260,28 @@ service_hand_over(struct service *service, struct gate **gate_take,
 {
 	struct db *db = NULL;
 	bool sent = false;
-	int rc;
+	int rc, lock;
 
 	(void)pthread_mutex_lock(&service->handover_lock);
 	/* Opened first: it is what takes longest. */
 	rc = seat_db(&service->handover, &db, err);
+	lock = lock_handover(service, LOCK_EX);
 	if (gate_write(*gate_take, tail, len, err) != 0)
 		gate_drop(gate_take);
 	else
 		sent = gate_finish(gate_take, err) == 0;
 	if (sent && rc == 0)
 		rc = job_deliver(db, job_id, err);
+	unlock_handover(lock);
 	(void)pthread_mutex_unlock(&service->handover_lock);
 	*ret_sent = sent;
 	return sent && rc == 0 ? 0 : -1;
 }
 
 void
-service_await_handover(struct service *service)
+service_await_handover(const struct service *service)
 {
-	(void)pthread_mutex_lock(&service->handover_lock);
-	(void)pthread_mutex_unlock(&service->handover_lock);
+	unlock_handover(lock_handover(service, LOCK_SH));
 }
 
 int

@@ -32,7 +32,8 @@ bool service_is_cgi(const struct service *service);
 
 /*
  * Places for requests that wait: at most [limits] waiting.  A handler takes one
- * before it does what cannot be undone; request_free() gives it back.  Taking
+ * before it does what cannot be undone; it is given back when the answer is
+ * there, or by request_free().  Taking
  * again what the request has is allowed.  ERR_LIMIT.
  */
 MUST int service_take_place(struct service *service, struct request *request,
@@ -69,11 +70,12 @@ MUST int service_hand_over(struct service *service, struct gate **gate_take,
     struct err *err);
 
 /*
- * Wait until no answer is in the middle of service_hand_over(): whoever got
- * the last byte of a snapshot finds it delivered, however fast he asks again.
- * Waits for a commit, never for a client.
+ * Wait until no answer is in the middle of service_hand_over(), in this
+ * process or another that shares state_dir: whoever got the last byte of a
+ * snapshot finds it delivered, however fast he asks again.  Waits for a commit,
+ * never for a client.
  */
-void service_await_handover(struct service *service);
+void service_await_handover(const struct service *service);
 
 /* What a thread has for itself: init with the service and NULL. */
 struct seat {
