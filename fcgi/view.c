@@ -62,6 +62,9 @@ view_job(const struct request *request, const struct job *job, int status,
 	answer->status = status;
 	answer->type = "application/json";
 	view_headers(job, answer);
+	/* Done already: come and get it. */
+	if (status == 202 && answer->retry_after_s == 0)
+		answer->retry_after_s = 1;
 	rc = 0;
 out:
 	json_free(&object);
