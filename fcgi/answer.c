@@ -119,12 +119,13 @@ answer_attachment(struct answer *answer, const char *name)
 	buf_init(&plain, ANSWER_HEADERS_MAX / 4);
 	buf_init(&encoded, ANSWER_HEADERS_MAX / 4);
 	for (; rc == 0 && *name != '\0'; name++) {
-		rc = buf_addc(&plain, is_plain(*name) ? *name : '_', NULL);
-		if (rc == 0 && is_plain(*name))
-			rc = buf_addc(&encoded, *name, NULL);
-		else if (rc == 0)
-			rc = buf_addf(
-			    &encoded, NULL, "%%%02X", (unsigned char)*name);
+		if (is_plain(*name))
+			rc = buf_addc(&plain, *name, NULL) |
+			    buf_addc(&encoded, *name, NULL);
+		else
+			rc = buf_addc(&plain, '_', NULL) |
+			    buf_addf(&encoded, NULL, "%%%02X",
+			    (unsigned char)*name);
 	}
 	if (rc != 0)
 		answer->incomplete = true;

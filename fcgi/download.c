@@ -192,16 +192,12 @@ downloads_new(struct service *service, struct downloads **ret_downloads,
     struct err *err)
 {
 	struct downloads *downloads = calloc(1, sizeof(*downloads));
-	pthread_condattr_t attr;
 
 	if (downloads == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to start");
 	downloads->service = service;
 	(void)pthread_mutex_init(&downloads->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&downloads->changed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&downloads->changed);
 	*ret_downloads = downloads;
 	return 0;
 }
@@ -287,17 +283,12 @@ downloads_start(struct downloads *downloads, struct request *request_take,
 bool
 downloads_await(struct downloads *downloads, int64_t deadline_ms)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t)(deadline_ms / 1000),
-		.tv_nsec = (long)(deadline_ms % 1000 * 1000000),
-	};
 	bool idle;
-	int rc = 0;
 
 	(void)pthread_mutex_lock(&downloads->lock);
-	while (downloads->active > 0 && rc == 0)
-		rc = pthread_cond_timedwait(
-		    &downloads->changed, &downloads->lock, &until);
+	while (downloads->active > 0 && thread_cond_wait(&downloads->changed,
+		&downloads->lock, deadline_ms))
+		continue;
 	idle = downloads->active == 0;
 	(void)pthread_mutex_unlock(&downloads->lock);
 	return idle;

@@ -304,6 +304,8 @@ are_pairs(const unsigned char *p, size_t left)
 
 /*
  * Judge the len bytes that have come in; their PARAMS are moved together.
+ * libfcgi forgets the padding of the first record and of the last, and would
+ * read it as records that nobody has looked at; so they may have none.
  *
  *	head   | header, BEGIN | header, PARAMS, padding | … | header |
  *	params | PARAMS | PARAMS …
@@ -321,9 +323,9 @@ judge_head(unsigned char *head, size_t len)
 		return GATE_HEAD_PART;
 	if (!parse_record(head, &begin) || begin.type != RECORD_BEGIN ||
 	    begin.id == 0 || begin.content != RECORD_BEGIN_BODY ||
+	    begin.padding != 0 ||
 	    ((unsigned)head[8] << 8 | head[9]) != ROLE_RESPONDER)
 		return GATE_HEAD_BAD;
-	at += begin.padding;
 	for (; at + RECORD_HEADER <= len;
 	    at += record.content + record.padding) {
 		if (!parse_record(head + at, &record) ||
@@ -331,7 +333,8 @@ judge_head(unsigned char *head, size_t len)
 			return GATE_HEAD_BAD;
 		at += RECORD_HEADER;
 		if (record.content == 0)
-			return are_pairs(params, params_len)
+			return record.padding == 0 &&
+			    are_pairs(params, params_len)
 			    ? GATE_HEAD_WHOLE : GATE_HEAD_BAD;
 		if (at + record.content > len)
 			break;
@@ -416,12 +419,6 @@ gate_open_cgi(int in_fd, int out_fd, char *const env[],
 	gate->env = env;
 	*ret_gate = gate;
 	return 0;
-}
-
-bool
-gate_is_fastcgi(const struct gate *gate)
-{
-	return gate->fastcgi;
 }
 
 const char *

@@ -89,9 +89,6 @@ MUST int gate_read_head(struct gate *gate, struct err *err);
 MUST int gate_open_cgi(int in_fd, int out_fd, char *const env[],
     struct gate **ret_gate, struct err *err);
 
-/* False for plain CGI. */
-bool gate_is_fastcgi(const struct gate *gate);
-
 /* A variable of the head; "" is as good as absent: NULL. */
 const char *gate_env(const struct gate *gate, const char *name);
 

@@ -56,21 +56,26 @@ settle_children(struct seat *seat)
 	}
 }
 
-/* Settle and sweep; proves on the way that the database can be used. */
+/*
+ * Settle and sweep; proves on the way that the database can be used.  What is
+ * over is removed although settling failed: on a full disk that is what makes
+ * room.  The first failure is told.
+ */
 static int
 tidy(struct seat *seat, struct err *err)
 {
 	const struct conf *conf = service_conf(seat->service);
 	struct db *db;
+	int rc;
 
 	if (seat_db(seat, &db, err) != 0)
 		return -1;
-	if (job_settle(db, conf->state_dir, err) != 0 ||
-	    job_sweep(db, conf->state_dir, conf->grace_ms, err) != 0) {
+	rc = job_settle(db, conf->state_dir, err);
+	if (job_sweep(db, conf->state_dir, rc == 0 ? err : NULL) != 0)
+		rc = -1;
+	if (rc != 0)
 		seat_fini(seat);
-		return -1;
-	}
-	return 0;
+	return rc;
 }
 
 static int
@@ -79,7 +84,8 @@ check_dirs(struct keeper *keeper, struct err *err)
 	const char *state_dir =
 	    service_conf(keeper->seat.service)->state_dir;
 
-	if (keeper->rounds % DIRS_ROUNDS == 0) {
+	/* A failure is looked at again at once: it may be over. */
+	if (keeper->rounds % DIRS_ROUNDS == 0 || keeper->told.code != 0) {
 		keeper->dirs.code = 0;
 		(void)!artifact_check_dirs(state_dir, &keeper->dirs);
 	}
@@ -111,9 +117,10 @@ do_round(struct keeper *keeper)
 	int rc;
 
 	settle_children(&keeper->seat);
-	rc = check_dirs(keeper, &err);
+	/* First, as it may make the room that the check finds missing. */
+	rc = tidy(&keeper->seat, &err);
 	if (rc == 0)
-		rc = tidy(&keeper->seat, &err);
+		rc = check_dirs(keeper, &err);
 	if (rc == 0)
 		rc = auth_check_tokens(service_auth(service), &err);
 	if (rc == 0)
@@ -128,17 +135,12 @@ static bool
 rest(struct keeper *keeper)
 {
 	const int64_t until_ms = clock_mono_ms() + ROUND_MS;
-	const struct timespec until = {
-		.tv_sec = (time_t)(until_ms / 1000),
-		.tv_nsec = (long)(until_ms % 1000 * 1000000),
-	};
 	bool goes_on;
-	int rc = 0;
 
 	(void)pthread_mutex_lock(&keeper->lock);
-	while (!keeper->is_kicked && !keeper->quit && rc == 0)
-		rc = pthread_cond_timedwait(
-		    &keeper->kicked, &keeper->lock, &until);
+	while (!keeper->is_kicked && !keeper->quit &&
+	    thread_cond_wait(&keeper->kicked, &keeper->lock, until_ms))
+		continue;
 	keeper->is_kicked = false;
 	goes_on = !keeper->quit;
 	(void)pthread_mutex_unlock(&keeper->lock);
@@ -171,16 +173,12 @@ keeper_start(struct service *service, struct keeper **ret_keeper,
     struct err *err)
 {
 	struct keeper *keeper = calloc(1, sizeof(*keeper));
-	pthread_condattr_t attr;
 
 	if (keeper == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to start");
 	keeper->seat.service = service;
 	(void)pthread_mutex_init(&keeper->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&keeper->kicked, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&keeper->kicked);
 	if (thread_start(run, keeper, &keeper->thread, err) != 0) {
 		destroy(&keeper);
 		return -1;

@@ -64,9 +64,9 @@ take_back(struct db *db, const char *job_id, const struct err *why)
 		    err.msg);
 }
 
-/* The method that the order comes down to. */
+/* Can it be done at all, and by which method? */
 static int
-choose_method(const struct conf *conf, const struct request *request,
+check_order(const struct conf *conf, const struct request *request,
     const struct order *order, enum conf_method *ret_method,
     struct err *err)
 {
@@ -82,6 +82,12 @@ choose_method(const struct conf *conf, const struct request *request,
 		    "available in this version: set it to auto or stream, or "
 		    "POST jobs with \"method\":\"stream\"", request->app,
 		    conf_method_name(method));
+	if (order->kind == JOB_CPU_PROFILE &&
+	    order->duration_ms >= conf->job_timeout_ms)
+		return err_set(err, ERR_INVALID, "a profile of %lld ms cannot "
+		    "be finished within [limits] job_timeout, which is %lld "
+		    "ms", (long long)order->duration_ms,
+		    (long long)conf->job_timeout_ms);
 	*ret_method = method;
 	return 0;
 }
@@ -105,7 +111,7 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 	struct job job = { .id = "" };
 	struct db *db;
 
-	if (choose_method(
+	if (check_order(
 	    conf, request, order, &job_order.method, err) != 0 ||
 	    service_take_place(seat->service, request, err) != 0 ||
 	    seat_db(seat, &db, err) != 0)

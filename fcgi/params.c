@@ -11,18 +11,6 @@
 #include "str.h"
 #include "uuid.h"
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Decode len bytes to out, which has room for as many and a NUL. */
 static int
 decode(const char *in, size_t len, char *out, size_t *ret_len,
@@ -40,8 +28,8 @@ decode(const char *in, size_t len, char *out, size_t *ret_len,
 			out[n++] = in[i];
 			continue;
 		}
-		high = i + 2 < len ? hex_digit(in[i + 1]) : -1;
-		low = i + 2 < len ? hex_digit(in[i + 2]) : -1;
+		high = i + 2 < len ? str_hex_digit(in[i + 1]) : -1;
+		low = i + 2 < len ? str_hex_digit(in[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return err_set(err, ERR_INVALID,
 			    "the query has a '%%' that is not followed by "
@@ -127,7 +115,7 @@ take_pair(struct params *params, const char *text, size_t len,
 	const char *equals = memchr(text, '=', len);
 	const struct param_spec *spec = params->specs;
 	size_t name_len = equals != NULL ? (size_t)(equals - text) : len;
-	size_t decoded_len, i;
+	size_t decoded_len = 0, i;
 	char name[PARAMS_QUERY_MAX + 1], value[PARAMS_QUERY_MAX + 1] = "";
 
 	if (decode(text, name_len, name, &decoded_len, err) != 0)

@@ -20,9 +20,9 @@
 #include "pool.h"
 #include "service.h"
 
-/* Two descriptors a request that is served, queued, waits or is sent, with
- * the default limits; a soft limit of 1024 is the usual one. */
-#define DESCRIPTORS 8192
+/* For requests that arrive or are queued, databases and threads; a request that
+ * waits takes one more, and one that is sent two. */
+#define DESCRIPTORS 1024
 
 extern char **environ;
 
@@ -35,7 +35,7 @@ usage(void)
 	    "FastCGI with a\n"
 	    "listening socket on descriptor 0, or as a CGI program with "
 	    "REQUEST_METHOD set.\n"
-	    "For example: spawn-fcgi -n -s /run/podprof/fcgi.sock -M 0660 -- "
+	    "For example: spawn-fcgi -n -s /run/podprof/podprof.sock -M 0660 -- "
 	    "podprof.fcgi\n"
 	    "See podprof.fcgi(8).\n", stderr);
 	return 2;
@@ -48,17 +48,18 @@ report(const struct err *err)
 }
 
 static void
-raise_limits(void)
+raise_limits(const struct conf *conf)
 {
+	const rlim_t wanted = DESCRIPTORS +
+	    (rlim_t)(conf->waiting + 2 * conf->downloads);
 	struct rlimit limit;
 
 	/* Threads would each get an arena, and keep what it grew to. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-	    limit.rlim_cur >= DESCRIPTORS)
+	    limit.rlim_cur >= wanted)
 		return;
-	limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max
-	    : DESCRIPTORS;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -83,7 +84,7 @@ run_pool(const struct conf *conf)
 	bool idle = true;
 	int rc;
 
-	raise_limits();
+	raise_limits(conf);
 	rc = check_state(conf, &err);
 	if (rc == 0)
 		rc = service_new(conf, SPAWN_LOG_STDERR, &service, &err);

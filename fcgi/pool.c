@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "log.h"
 #include "route.h"
 #include "thread.h"
+#include "view.h"
 #include "waiter.h"
 
 /* A web server sends a request's head in one piece when it connects, so a
@@ -30,6 +32,12 @@
 /* Where no descriptor is left for a connection: some are soon given back. */
 #define ACCEPT_PAUSE_MS 100
 
+struct worker {
+	struct pool *pool;
+	pthread_t thread;
+	int epoll_fd;
+};
+
 struct pool {
 	struct service *service;
 	struct gate_watch *watch;
@@ -39,10 +47,10 @@ struct pool {
 	int work_fd;		/* a count: requests came to the queue */
 	int stop_fd;		/* readable: do not accept any more */
 	int quit_fd;		/* readable: workers end */
-	pthread_t *workers;
+	struct worker *workers;
 	size_t workers_len;
 
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;	/* of what follows */
 	pthread_cond_t idle;
 	struct request *arrived;	/* their heads are there; by next */
 	struct request *first, **last;	/* the queue for slots, by next */
@@ -238,6 +246,23 @@ is_large(const struct request *request, const struct answer *answer)
 	    answer->body.len > ANSWER_SMALL_BYTES;
 }
 
+/* Who has waited for a profile must not lose it with its answer. */
+static void
+refuse_download(struct pool *pool, struct request *request, struct err *err,
+    struct answer *answer)
+{
+	char job_id[UUID_MAX];
+
+	(void)str_copy(job_id, sizeof(job_id), answer->job_id);
+	answer_fini(answer);
+	if (job_id[0] != '\0') {
+		answer_header(answer, "X-Job-Id", "%s", job_id);
+		view_link(request, job_id, "Location", answer);
+		err_wrap(err, "the file of job %s is ready, but", job_id);
+	}
+	route_refuse(pool->service, request, err, answer);
+}
+
 /* Do what the answer says; takes both. */
 static void
 conclude(struct pool *pool, struct request *request, struct answer *answer)
@@ -249,12 +274,13 @@ conclude(struct pool *pool, struct request *request, struct answer *answer)
 		park(pool, request);
 		return;
 	}
+	/* Before the client has the answer, and comes again. */
+	service_leave_place(request);
 	if (is_large(request, answer)) {
 		if (downloads_start(
 		    pool->downloads, request, answer, &err) == 0)
 			return;
-		answer_fini(answer);
-		route_refuse(pool->service, request, &err, answer);
+		refuse_download(pool, request, &err, answer);
 	}
 	send_now(request, answer);
 }
@@ -349,19 +375,19 @@ receive_arrived(struct pool *pool, struct seat *seat)
 	}
 }
 
+/* A connection. */
 static void
-welcome(struct pool *pool, struct seat *seat, struct gate *gate)
+welcome(struct pool *pool, struct seat *seat, struct gate *gate_take)
 {
 	struct request *request = NULL;
 	enum gate_head head;
 	struct err err;
 
-	head = gate_head(gate, HEAD_NOW_MS);
-	if (request_new(&gate, &request, &err) != 0) {
+	become_busy(pool);
+	head = gate_head(gate_take, HEAD_NOW_MS);
+	if (request_new(&gate_take, &request, &err) != 0)
 		log_error("pool", "a connection was dropped: %s", err.msg);
-		return;
-	}
-	if (head == GATE_HEAD_WHOLE)
+	else if (head == GATE_HEAD_WHOLE)
 		receive(pool, seat, request);
 	else if (head == GATE_HEAD_BAD)
 		drop(&request, "dropped a connection that sent no FastCGI "
@@ -369,6 +395,37 @@ welcome(struct pool *pool, struct seat *seat, struct gate *gate)
 	else if (!park_without_head(pool, request))
 		drop(&request, "dropped a connection: too many send no "
 		    "request");
+	become_idle(pool, 0);
+}
+
+static int
+add_event(int epoll_fd, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/*
+ * What a worker waits for.  A connection, or a request in the queue, wakes one
+ * of those that wait, the rest all of them.
+ */
+static int
+open_events(const struct pool *pool, int *ret_epoll_fd, struct err *err)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd >= 0 && add_event(fd, pool->quit_fd, EPOLLIN) == 0 &&
+	    add_event(fd, pool->stop_fd, EPOLLIN) == 0 &&
+	    add_event(fd, pool->work_fd, EPOLLIN | EPOLLEXCLUSIVE) == 0 &&
+	    add_event(fd, 0, EPOLLIN | EPOLLEXCLUSIVE) == 0) {
+		*ret_epoll_fd = fd;
+		return 0;
+	}
+	err_set_errno(err, ERR_LIMIT, errno, "epoll");
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
 }
 
 static void
@@ -380,44 +437,34 @@ accept_one(struct pool *pool, struct seat *seat)
 	if (gate_accept(pool->watch, BODY_MS, &gate, &err) != 0) {
 		log_warn("pool", "%s", err.msg);
 		(void)poll(NULL, 0, ACCEPT_PAUSE_MS);
-		return;
+	} else if (gate != NULL) {
+		welcome(pool, seat, gate);
 	}
-	if (gate == NULL)
-		return;
-	become_busy(pool);
-	welcome(pool, seat, gate);
-	become_idle(pool, 0);
-}
-
-static bool
-is_readable(const struct pollfd *pfd)
-{
-	return (pfd->revents & POLLIN) != 0;
 }
 
 static void *
 work(void *arg)
 {
-	struct pool *pool = arg;
+	struct worker *worker = arg;
+	struct pool *pool = worker->pool;
 	struct seat seat = { .service = pool->service };
-	struct pollfd pfds[] = {
-		{ .fd = pool->quit_fd, .events = POLLIN },
-		{ .fd = pool->work_fd, .events = POLLIN },
-		{ .fd = pool->stop_fd, .events = POLLIN },
-		{ .fd = 0, .events = POLLIN },
-	};
+	struct epoll_event event;
 	uint64_t count;
 
 	for (;;) {
-		if (poll(pfds, sizeof(pfds) / sizeof(pfds[0]), -1) < 0)
+		if (epoll_wait(worker->epoll_fd, &event, 1, -1) != 1)
 			continue;
-		if (is_readable(&pfds[0]))
+		if (event.data.fd == pool->quit_fd)
 			break;
-		if (is_readable(&pfds[1]))
+		if (event.data.fd == pool->stop_fd) {
+			(void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL,
+			    pool->stop_fd, NULL);
+			(void)epoll_ctl(
+			    worker->epoll_fd, EPOLL_CTL_DEL, 0, NULL);
+		}
+		if (event.data.fd == pool->work_fd)
 			(void)!read(pool->work_fd, &count, sizeof(count));
-		if (is_readable(&pfds[2]))
-			pfds[2].fd = pfds[3].fd = -1;
-		else if (is_readable(&pfds[3]))
+		if (event.data.fd == 0)
 			accept_one(pool, &seat);
 		receive_arrived(pool, &seat);
 		drain_queue(pool, &seat);
@@ -436,8 +483,10 @@ pool_fini(struct pool *pool)
 		waiter_stop(pool->waiter);
 	if (pool->quit_fd >= 0)
 		signal_fd(pool->quit_fd);
-	for (i = 0; i < pool->workers_len; i++)
-		(void)pthread_join(pool->workers[i], NULL);
+	for (i = 0; i < pool->workers_len; i++) {
+		(void)pthread_join(pool->workers[i].thread, NULL);
+		(void)close(pool->workers[i].epoll_fd);
+	}
 	waiter_free(&pool->waiter);
 	/* Only after a start that failed is there anything left. */
 	while ((request = pool->first) != NULL) {
@@ -463,27 +512,28 @@ pool_fini(struct pool *pool)
 static void
 init_locks(struct pool *pool)
 {
-	pthread_condattr_t attr;
-
 	(void)pthread_mutex_init(&pool->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&pool->idle, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	thread_cond_init(&pool->idle);
 }
 
 static int
 start_workers(struct pool *pool, struct err *err)
 {
 	const size_t len = (size_t)service_conf(pool->service)->threads + 1;
+	struct worker *worker;
 
 	pool->workers = calloc(len, sizeof(pool->workers[0]));
 	if (pool->workers == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to start");
 	for (; pool->workers_len < len; pool->workers_len++) {
-		if (thread_start(work, pool,
-		    &pool->workers[pool->workers_len], err) != 0)
+		worker = &pool->workers[pool->workers_len];
+		worker->pool = pool;
+		if (open_events(pool, &worker->epoll_fd, err) != 0)
 			return -1;
+		if (thread_start(work, worker, &worker->thread, err) != 0) {
+			(void)close(worker->epoll_fd);
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -535,17 +585,12 @@ is_idle(const struct pool *pool)
 static bool
 await_workers(struct pool *pool, int64_t deadline_ms)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t)(deadline_ms / 1000),
-		.tv_nsec = (long)(deadline_ms % 1000 * 1000000),
-	};
 	bool idle;
-	int rc = 0;
 
 	(void)pthread_mutex_lock(&pool->lock);
-	while (!is_idle(pool) && rc == 0)
-		rc = pthread_cond_timedwait(
-		    &pool->idle, &pool->lock, &until);
+	while (!is_idle(pool) &&
+	    thread_cond_wait(&pool->idle, &pool->lock, deadline_ms))
+		continue;
 	idle = is_idle(pool);
 	(void)pthread_mutex_unlock(&pool->lock);
 	return idle;
@@ -582,6 +627,9 @@ pool_run(struct service *service, bool *ret_idle, struct err *err)
 	/* libfcgi has handlers of its own by now; nobody is to run them. */
 	(void)sigfillset(&signals);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	/* Ignored, as some parent may have had it, our children would end
+	 * without a word. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	if (start(&pool, err) != 0)
 		goto out;
 	log_info("pool", "serving with %lld threads",

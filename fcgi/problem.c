@@ -4,6 +4,7 @@
 #include "problem.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,7 +81,7 @@ put_instance(struct json *object, const struct request *request,
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4 * REQUEST_PATH_MAX);
+	buf_init(&path, (size_t)4 * REQUEST_PATH_MAX);
 	rc = buf_adds(&path, request->prefix, err);
 	for (; rc == 0 && *p != '\0'; p++) {
 		rc = is_path_char(*p)
@@ -138,14 +139,12 @@ put_allow(struct answer *answer, unsigned methods)
 		{ HTTP_POST, "POST" },
 	};
 	char list[32] = "";
-	size_t i;
+	size_t i, len = 0;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if ((methods & names[i].bit) == 0)
-			continue;
-		if (list[0] != '\0')
-			strcat(list, ", ");
-		strcat(list, names[i].name);
+		if ((methods & names[i].bit) != 0)
+			len += (size_t)snprintf(list + len, sizeof(list) - len,
+			    "%s%s", len > 0 ? ", " : "", names[i].name);
 	}
 	answer_header(answer, "Allow", "%s", list);
 }

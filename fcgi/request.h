@@ -69,7 +69,6 @@ struct request {
 
 	/* The handler's, across its waits. */
 	request_resume_fn *launched;	/* see launch.h */
-	int64_t duration_ms;
 	struct {
 		char job_id[UUID_MAX];
 		enum request_until until;

@@ -68,7 +68,8 @@ static const struct route routes[] = {
 	    .role = ROLE_VIEWER,
 	    .params = list_jobs_params, .handle = handle_list_jobs },
 	{ .path = BASE "/jobs", .methods = HTTP_POST,
-	    .role = ROLE_OPERATOR, .handle = handle_create_job },
+	    .role = ROLE_OPERATOR, .handle = handle_create_job,
+	    .takes_body = true },
 	{ .path = BASE "/jobs/{id}", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_VIEWER, .handle = handle_get_job },
 	{ .path = BASE "/jobs/{id}/artifact",
@@ -138,19 +139,25 @@ route_find(struct request *request)
 }
 
 static int
-check_path(const struct conf *conf, const struct request *request,
+check_app(const struct conf *conf, const struct request *request,
     struct err *err)
 {
-	if (request->route == NULL)
-		return err_set(err, ERR_NOT_FOUND,
-		    "there is no such address here; those of an app begin "
-		    "with /APP/private/papi/");
 	if (request->app[0] == '\0' ||
 	    conf_find_app(conf, request->app) != NULL)
 		return 0;
 	return err_set(err, ERR_NOT_FOUND, "no app \"%s\" is served here; its "
 	    "section [app %s] is not in the configuration", request->app,
 	    request->app);
+}
+
+/* Does the client mean to send one?  Nobody waits for what nobody reads. */
+static bool
+has_body(const struct gate *gate)
+{
+	const char *length = gate_env(gate, "CONTENT_LENGTH");
+
+	return (length != NULL && strcmp(length, "0") != 0) ||
+	    gate_env(gate, "HTTP_TRANSFER_ENCODING") != NULL;
 }
 
 /* All that can be said without the database. */
@@ -166,7 +173,13 @@ judge(struct service *service, struct request *request, struct err *err)
 			return -1;
 		request->is_known = true;
 	}
-	if (check_path(service_conf(service), request, err) != 0)
+	if (route == NULL)
+		return err_set(err, ERR_NOT_FOUND,
+		    "there is no such address here: an app's are "
+		    "/APP/private/papi/takeMemorySnapshot, getMemorySnapshot, "
+		    "getCpuProfile, jobs, jobs/ID and jobs/ID/artifact, where "
+		    "ID is a UUID in lower case");
+	if (check_app(service_conf(service), request, err) != 0)
 		return -1;
 	if ((route->methods & request->method) == 0)
 		return err_set(err, ERR_METHOD, "the method %s does nothing "
@@ -179,9 +192,18 @@ judge(struct service *service, struct request *request, struct err *err)
 	if (params_parse(
 	    route->params, request->query, &request->params, err) != 0)
 		return -1;
-	if (route->is_probe)
+	if (route->is_probe || (!route->takes_body && has_body(request->gate)))
 		return 0;
+	/* Also where there is none: its empty record is noise to whoever polls
+	 * the connection for the client's leaving. */
 	return gate_read_body(request->gate, &request->body, err);
+}
+
+static bool
+is_of_app(enum err_code code)
+{
+	return code == ERR_TARGET_REFUSED || code == ERR_TARGET_UNREACHABLE ||
+	    code == ERR_TARGET_TIMEOUT || code == ERR_TARGET_EXITED;
 }
 
 static void
@@ -189,9 +211,10 @@ log_refusal(const struct request *request, const struct answer *answer,
     const struct err *why)
 {
 	const char *who =
-	    request->is_known ? request->principal.who : "nobody known";
+	    request->is_known ? request->principal.who : "nobody";
 
-	if (answer->status >= 500)
+	/* What is wrong with an app is in the audit line of the capture. */
+	if (answer->status >= 500 && !is_of_app(why->code))
 		log_error("route", "%s %s for %s: %d: %s",
 		    request->method_name, request->path, who, answer->status,
 		    why->msg);

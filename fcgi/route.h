@@ -29,6 +29,7 @@ struct route {
 	const struct param_spec *params;	/* NULL: none */
 	handle_fn *handle;
 	bool is_probe;			/* touches no disk, waits for nobody */
+	bool takes_body;		/* of others a body is not read */
 	bool is_module;			/* errors also in the module's words */
 	const char *not_found;		/* the module's word for that */
 };

@@ -33,8 +33,8 @@ bool service_is_cgi(const struct service *service);
 /*
  * Places for requests that wait: at most [limits] waiting.  A handler takes one
  * before it does what cannot be undone; it is given back when the answer is
- * there, or by request_free().  Taking
- * again what the request has is allowed.  ERR_LIMIT.
+ * there, or by request_free().  Taking again what the request has is allowed.
+ * ERR_LIMIT.
  */
 MUST int service_take_place(struct service *service, struct request *request,
     struct err *err);

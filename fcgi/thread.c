@@ -5,6 +5,7 @@
 #include "thread.h"
 
 #include <stddef.h>
+#include <time.h>
 
 /* A request needs some 40 KB; SQLite and libcrypto the most of it. */
 #define STACK_BYTES (256 << 10)
@@ -30,4 +31,27 @@ thread_start(void *(*run)(void *), void *arg, pthread_t *ret_thread,
 	if (ret_thread != NULL)
 		*ret_thread = thread;
 	return 0;
+}
+
+void
+thread_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+bool
+thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+    int64_t deadline_ms)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(deadline_ms / 1000),
+		.tv_nsec = (long)(deadline_ms % 1000 * 1000000),
+	};
+
+	return pthread_cond_timedwait(cond, lock, &until) == 0;
 }

@@ -5,6 +5,8 @@
 #define PODPROF_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -14,5 +16,12 @@
  */
 MUST int thread_start(void *(*run)(void *), void *arg, pthread_t *ret_thread,
     struct err *err);
+
+/* A condition whose waits go by clock_mono_ms(). */
+void thread_cond_init(pthread_cond_t *cond);
+
+/* Wait, with the lock held; false once deadline_ms has passed. */
+bool thread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+    int64_t deadline_ms);
 
 #endif

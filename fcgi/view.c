@@ -71,25 +71,16 @@ out:
 	return rc;
 }
 
-static int
-hex_value(char c)
-{
-	return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
 /* ETag and Repr-Digest (RFC 9530) of the bytes as they are sent. */
 static void
 put_digest(const char *hex, struct answer *answer)
 {
 	unsigned char digest[DIGEST_BYTES];
 	char base64[DIGEST_BASE64_MAX];
-	size_t i;
 
-	if (!str_is_hex(hex, sizeof(digest) * 2))
+	if (!str_is_hex(hex, 2 * sizeof(digest)))
 		return;
-	for (i = 0; i < sizeof(digest); i++)
-		digest[i] = (unsigned char)(hex_value(hex[2 * i]) << 4 |
-		    hex_value(hex[2 * i + 1]));
+	(void)str_unhex(hex, sizeof(digest), digest);
 	digest_base64(digest, base64);
 	answer_header(answer, "ETag", "\"%s\"", hex);
 	answer_header(answer, "Repr-Digest", "sha-256=:%s:", base64);

@@ -25,6 +25,9 @@
 #define TICK_PREFLIGHT_MS 5
 /* A head that came in part is looked at again. */
 #define TICK_HEAD_MS 20
+/* The jobs are read so often although nothing was committed: where nothing can
+ * be, on a full disk, that is how a capture's end is seen. */
+#define LOOK_MS 2000
 /* Nobody waits; the watchdog is looked after. */
 #define TICK_IDLE_MS 1000
 
@@ -51,6 +54,7 @@ struct waiter {
 	struct pollfd *pfds;
 	size_t len, max;
 	int64_t version;		/* of the data; -1: not known */
+	int64_t looked_ms;		/* when the jobs were read last */
 };
 
 /* A job as it was read in this round. */
@@ -189,9 +193,11 @@ data_changed(struct waiter *waiter)
 		seat_fini(&waiter->seat);
 		return true;
 	}
-	if (version == waiter->version)
+	if (version == waiter->version &&
+	    clock_mono_ms() - waiter->looked_ms < LOOK_MS)
 		return false;
 	waiter->version = version;
+	waiter->looked_ms = clock_mono_ms();
 	return true;
 }
 

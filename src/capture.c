@@ -226,8 +226,6 @@ record_failure(struct capture *c, const struct err *why)
 {
 	struct err fault;
 
-	log_error("capture", "%s failed: %s", job_kind_name(c->job.kind),
-	    why->msg);
 	if (job_fail(c->db, c->job.id, why, &fault) != 0)
 		log_error("capture", "failure not recorded: %s", fault.msg);
 }
@@ -238,7 +236,6 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 {
 	struct capture c;
 	struct proc self;
-	struct err why;
 
 	memset(&c, 0, sizeof(c));
 	c.conf = conf;
@@ -254,12 +251,10 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 	c.told_ms = clock_mono_ms();
 	c.freeze_ms = JOB_UNKNOWN;
 	c.memory_after_bytes = JOB_UNKNOWN;
-	if (take(&c, &why) == 0 && keep(&c, &why) == 0)
+	if (take(&c, err) == 0 && keep(&c, err) == 0)
 		return 0;
 	/* The file first: on a full disk its room is what the row needs. */
 	artifact_abandon(&c.artifact);
-	record_failure(&c, &why);
-	if (err != NULL)
-		*err = why;
+	record_failure(&c, err);
 	return -1;
 }

@@ -68,8 +68,10 @@ struct capture {
 /*
  * Run the job to its end.
  *
+ * err  never NULL here.
+ *
  * Returns 0 if it succeeded; -1 with the reason, which the job's row has too,
- * unless the row could not be written or is no longer ours.
+ * unless it could not be claimed or written or is no longer ours.
  */
 MUST int capture_run(const struct conf *conf, struct db *db,
     const char *job_id, struct err *err);

@@ -207,7 +207,8 @@ may_read(uid_t uid, const struct stat *st)
 static void
 check_tokens_mode(struct check *check, const char *path)
 {
-	char user[64], group[64];
+	const struct passwd *owner;
+	char user[64], group[64], theirs[64] = "GROUP";
 	struct stat st;
 
 	if (stat(path, &st) != 0)
@@ -219,13 +220,16 @@ check_tokens_mode(struct check *check, const char *path)
 	if (!check->owner_known || check->owner == 0 ||
 	    may_read(check->owner, &st))
 		return;
+	owner = getpwuid(check->owner);
+	if (owner != NULL)
+		format_group(owner->pw_gid, theirs);
 	format_user(check->owner, user);
 	format_group(st.st_gid, group);
 	found(check, CHECK_FAIL, "tokens",
 	    "%s (group %s, %04o) cannot be read by %s, who owns %s: nobody "
-	    "is let in. Give it a group that %s is in: chgrp podprof %s; "
+	    "is let in. Give it a group that %s is in: chgrp %s %s; "
 	    "chmod 0640 %s", path, group, (unsigned)(st.st_mode & 07777),
-	    user, check->conf->state_dir, user, path, path);
+	    user, check->conf->state_dir, user, theirs, path, path);
 }
 
 static void

@@ -13,31 +13,25 @@
 #define UTC_MS_MAX 253402300799999
 
 static int64_t
-read_us(clockid_t id)
+read_ms(clockid_t id)
 {
 	struct timespec now;
 	int rc = clock_gettime(id, &now);
 
 	assert(rc == 0);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int64_t
 clock_utc_ms(void)
 {
-	return read_us(CLOCK_REALTIME) / 1000;
+	return read_ms(CLOCK_REALTIME);
 }
 
 int64_t
 clock_mono_ms(void)
 {
-	return read_us(CLOCK_MONOTONIC) / 1000;
-}
-
-int64_t
-clock_mono_us(void)
-{
-	return read_us(CLOCK_MONOTONIC);
+	return read_ms(CLOCK_MONOTONIC);
 }
 
 /* Broken down; what is before 1970 or after 9999 becomes the nearest. */

@@ -9,7 +9,6 @@
 
 int64_t clock_utc_ms(void);
 int64_t clock_mono_ms(void);
-int64_t clock_mono_us(void);
 
 /* "2026-11-22T20:25:00.000Z" (RFC 3339). */
 #define CLOCK_RFC3339_MAX 32

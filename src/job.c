@@ -63,7 +63,8 @@ static const char JOB_DISCARD[] =
     " AND accepted_at_ms IS NULL";
 
 static const char JOB_DELIVER[] =
-    "UPDATE jobs SET delivered_at_ms = :now WHERE id = :id"
+    "UPDATE jobs SET delivered_at_ms = :now,"
+    " expires_at_ms = min(expires_at_ms, :now + :grace) WHERE id = :id"
     " AND state = 'succeeded' AND delivered_at_ms IS NULL";
 
 int
@@ -283,8 +284,9 @@ job_newest_snapshot(struct db *db, const char *state_dir, const char *app,
 	struct job job;
 	int found;
 
-	if (job_settle_app(db, state_dir, app, err) != 0 ||
-	    db_prepare(db, JOB_NEWEST_SNAPSHOT, &stmt, err) != 0 ||
+	/* What cannot be written can still be read. */
+	(void)!job_settle_app(db, state_dir, app, NULL);
+	if (db_prepare(db, JOB_NEWEST_SNAPSHOT, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":app", app, err) != 0 ||
 	    db_bind_text(stmt, ":pod", pod, err) != 0)
 		return -1;
@@ -294,6 +296,7 @@ job_newest_snapshot(struct db *db, const char *state_dir, const char *app,
 	if (found == 0)
 		return err_set(err, ERR_NOT_FOUND, "no heap snapshot of app "
 		    "%s was taken on pod %s", app, pod);
+	job_judge(&job);
 	*ret_job = job;
 	return 0;
 }
@@ -329,16 +332,19 @@ job_list(struct db *db, const char *state_dir,
 	int rc;
 
 	assert(filter->limit >= 1 && filter->limit <= JOB_LIST_MAX);
-	if (job_settle_app(db, state_dir, filter->app, err) != 0 ||
-	    db_prepare(db, JOB_LIST, &stmt, err) != 0 ||
+	/* What cannot be written can still be read. */
+	(void)!job_settle_app(db, state_dir, filter->app, NULL);
+	if (db_prepare(db, JOB_LIST, &stmt, err) != 0 ||
 	    bind_filter(stmt, filter, err) != 0)
 		return -1;
 	while ((rc = db_step(stmt, err)) == 1 && n++ < filter->limit) {
-		if (job_read_row(stmt, &job, err) != 0 ||
-		    visit(ctx, &job, err) != 0) {
-			rc = -1;
-			break;
+		rc = job_read_row(stmt, &job, err);
+		if (rc == 0) {
+			job_judge(&job);
+			rc = visit(ctx, &job, err);
 		}
+		if (rc != 0)
+			break;
 	}
 	db_done(stmt);
 	if (rc < 0)
@@ -348,13 +354,14 @@ job_list(struct db *db, const char *state_dir,
 }
 
 int
-job_deliver(struct db *db, const char *id, struct err *err)
+job_deliver(struct db *db, const char *id, int64_t grace_ms, struct err *err)
 {
 	struct db_stmt *stmt;
 
 	if (db_prepare(db, JOB_DELIVER, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":id", id, err) != 0 ||
-	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0)
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
+	    db_bind_int(stmt, ":grace", grace_ms, err) != 0)
 		return -1;
 	return db_run(stmt, err);
 }

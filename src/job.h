@@ -50,6 +50,9 @@ enum job_phase {
 #define JOB_QUEUE_MS 10000
 /* What podprof-capture promises to renew, well before it is over. */
 #define JOB_LEASE_MS 30000
+/* How long after its lease a podprof-capture that still exists is waited for:
+ * it renews nothing while it waits for fsync(2). */
+#define JOB_HANG_MS 600000
 /* A refused job that nobody was told of is swept after this. */
 #define JOB_UNACCEPTED_MS 60000
 
@@ -167,14 +170,15 @@ MUST int job_accept(struct db *db, const char *id, struct job *ret_job,
 MUST int job_discard(struct db *db, const char *id, struct err *err);
 
 /*
- * One job.  If its process is gone it is settled first.
+ * One job.  If its process is gone it is settled first; where the row cannot be
+ * written (a full disk), *ret_job tells the truth all the same.
  *   ERR_NOT_FOUND  no such job of this app and pod
  */
 MUST int job_get(struct db *db, const char *state_dir, const char *app,
     const char *pod, const char *id, struct job *ret_job, struct err *err);
 
-/* The newest accepted, queued or running heap snapshot of app and pod.
- * ERR_NOT_FOUND. */
+/* The newest accepted, queued or running heap snapshot of app and pod; settled
+ * as by job_get().  ERR_NOT_FOUND. */
 MUST int job_newest_snapshot(struct db *db, const char *state_dir,
     const char *app, const char *pod, struct job *ret_job, struct err *err);
 
@@ -191,7 +195,7 @@ struct job_filter {
 /* Called for each job, newest first; -1 with *err stops. */
 typedef int job_visit_fn(void *ctx, const struct job *job, struct err *err);
 
-/* List the jobs that were accepted or are active.  Settled first.
+/* List the jobs that were accepted or are active; settled as by job_get().
  * ret_more: whether older ones match. */
 MUST int job_list(struct db *db, const char *state_dir,
     const struct job_filter *filter, job_visit_fn *visit, void *ctx,
@@ -241,34 +245,37 @@ MUST int job_succeed(struct db *db, const char *id,
 MUST int job_fail(struct db *db, const char *id, const struct err *why,
     struct err *err);
 
-/* The artifact was handed over whole; the first time counts.  Of a job that
- * has none nothing changes. */
-MUST int job_deliver(struct db *db, const char *id, struct err *err);
+/* The artifact was handed over whole: it expires in grace_ms, unless it would
+ * sooner.  The first time counts.  Of a job that has none nothing changes. */
+MUST int job_deliver(struct db *db, const char *id, int64_t grace_ms,
+    struct err *err);
 
 /*
  * Fail (ERR_INTERRUPTED) every active job whose process is gone: dead by
  * proc_life(), or not to be seen from here with its lease over, or never
- * claimed for JOB_QUEUE_MS; and remove its files.  Reads only, where there is
+ * claimed for JOB_QUEUE_MS, or there but silent for JOB_HANG_MS beyond its
+ * lease; and remove its files.  Reads only, where there is
  * nothing to do.
  */
 MUST int job_settle(struct db *db, const char *state_dir, struct err *err);
 
 /*
  * The process that was started for a job, or had claimed it, has ended with
- * this wait status.  If the job is active still, it fails (ERR_INTERRUPTED)
- * with the signal or exit status in words.
+ * this wait status.  If the job is active still, it fails: with the error that
+ * the process could not record but told by its exit status, JOB_EXIT_ERROR +
+ * enum err_code, or else with ERR_INTERRUPTED and the signal or exit status in
+ * words.
  */
+#define JOB_EXIT_ERROR 64
 MUST int job_settle_child(struct db *db, const char *state_dir,
     const char *id, int wait_status, struct err *err);
 
 /*
- * Remove files that were delivered grace_ms ago or have expired, files that a
- * job left which did not succeed, and rows of refused jobs that nobody was
- * told of.  Each file goes before its row says so; one that cannot be removed
+ * Remove files that have expired, files that a job left which did not succeed,
+ * and rows of refused jobs that nobody was told of.  Each file goes before its row says so; one that cannot be removed
  * (ERR_STATE) does not keep the others.
  */
-MUST int job_sweep(struct db *db, const char *state_dir, int64_t grace_ms,
-    struct err *err);
+MUST int job_sweep(struct db *db, const char *state_dir, struct err *err);
 
 /*
  * The job as the API shows it, below object.  base: "/APP/private/papi" with

@@ -40,10 +40,15 @@ MUST int job_settle_app(struct db *db, const char *state_dir, const char *app,
     struct err *err);
 
 /*
- * Settle one job if its process is gone; then *job is as the row now is.
+ * Settle one job if its process is gone; then *job is as the row now is, or,
+ * where the row cannot be written (a full disk), as it should be.
  * 1, or 0 if the row was removed meanwhile, or -1 with *err.
  */
 MUST int job_settle_one(struct db *db, const char *state_dir, struct job *job,
     struct err *err);
+
+/* Make a copy say that the job failed if its process is gone: for readers
+ * where the row could not be settled. */
+void job_judge(struct job *job);
 
 #endif

@@ -28,7 +28,7 @@ static const char JOB_SET_REMOVED[] =
 static const char JOB_REMOVABLE[] =
     "SELECT * FROM jobs WHERE finished_at_ms IS NOT NULL"
     " AND removed_at_ms IS NULL AND (state <> 'succeeded'"
-    " OR expires_at_ms <= :now OR delivered_at_ms <= :delivered)"
+    " OR expires_at_ms <= :now)"
     " AND id > :after ORDER BY id LIMIT :limit";
 
 static const char JOB_HAS_UNACCEPTED[] =
@@ -39,14 +39,22 @@ static const char JOB_DELETE_UNACCEPTED[] =
     "DELETE FROM jobs WHERE accepted_at_ms IS NULL"
     " AND finished_at_ms IS NOT NULL AND finished_at_ms <= :before";
 
-/* A lease that lies too far ahead was given before the clock was set back. */
+/* A lease that lies far ahead was given before the clock was set back; a step
+ * of some seconds is nothing to fail a job for. */
 static bool
 is_lease_over(const struct job *job)
 {
 	int64_t left_ms = job->lease_until_ms - clock_utc_ms();
 
-	return left_ms <= 0 || left_ms >
+	return left_ms <= 0 || left_ms > 2 *
 	    (job->state == JOB_QUEUED ? JOB_QUEUE_MS : JOB_LEASE_MS);
+}
+
+/* It exists, but neither works nor ends: stopped, or stuck in a hung disk. */
+static bool
+is_hung(const struct job *job)
+{
+	return clock_utc_ms() - job->lease_until_ms >= JOB_HANG_MS;
 }
 
 /* Whether nobody works on an active job any more; then *ret_why says it. */
@@ -78,7 +86,14 @@ is_gone(const struct job *job, struct err *ret_why)
 		    JOB_LEASE_MS / 1000, tail);
 		return true;
 	case PROC_ALIVE:
-		break;
+		if (!is_hung(job))
+			return false;
+		(void)err_set(ret_why, ERR_INTERRUPTED, "podprof-capture (pid "
+		    "%lld) is there, but was not heard of for %d minutes: it "
+		    "is stopped, or the disk hangs; %s",
+		    (long long)job->runner.pid,
+		    (JOB_LEASE_MS + JOB_HANG_MS) / 60000, tail);
+		return true;
 	}
 	return false;
 }
@@ -136,10 +151,25 @@ job_settle_one(struct db *db, const char *state_dir, struct job *job,
 
 	if (job_is_final(job) || !is_gone(job, &why))
 		return 1;
-	if (interrupt(db, state_dir, job, &why, err) != 0)
-		return -1;
+	if (interrupt(db, state_dir, job, &why, NULL) != 0) {
+		job_judge(job);
+		return 1;
+	}
 	/* Whoever was faster, the row tells. */
 	return job_fetch_by_id(db, job->id, job, err);
+}
+
+void
+job_judge(struct job *job)
+{
+	struct err why;
+
+	if (job_is_final(job) || !is_gone(job, &why))
+		return;
+	job->state = JOB_FAILED;
+	job->phase = PHASE_NONE;
+	job->finished_at_ms = clock_utc_ms();
+	job->error = why;
 }
 
 static int
@@ -189,10 +219,18 @@ describe_end(const struct job *job, int wait_status, struct err *out)
 {
 	char who[64] = "podprof-capture";
 	const char *name;
+	int code;
 
 	if (job->runner.pid != JOB_UNKNOWN)
 		(void)snprintf(who, sizeof(who), "podprof-capture (pid %lld)",
 		    (long long)job->runner.pid);
+	code = WIFEXITED(wait_status) ?
+	    WEXITSTATUS(wait_status) - JOB_EXIT_ERROR : 0;
+	if (code >= 1 && code <= ERR_CODE_MAX) {
+		(void)err_set(out, (enum err_code)code, "%s could not write "
+		    "down why it failed; its log lines tell", who);
+		return;
+	}
 	if (!WIFSIGNALED(wait_status)) {
 		(void)err_set(out, ERR_INTERRUPTED, "%s ended with exit "
 		    "status %d without finishing the job; its log lines may "
@@ -223,15 +261,13 @@ job_settle_child(struct db *db, const char *state_dir, const char *id,
 }
 
 static int
-read_removable(struct db *db, int64_t now_ms, int64_t grace_ms,
-    const char *after, struct job out[JOB_BATCH], size_t *ret_len,
-    struct err *err)
+read_removable(struct db *db, int64_t now_ms, const char *after,
+    struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
 {
 	struct db_stmt *stmt;
 
 	if (db_prepare(db, JOB_REMOVABLE, &stmt, err) != 0 ||
 	    db_bind_int(stmt, ":now", now_ms, err) != 0 ||
-	    db_bind_int(stmt, ":delivered", now_ms - grace_ms, err) != 0 ||
 	    db_bind_text(stmt, ":after", after, err) != 0 ||
 	    db_bind_int(stmt, ":limit", JOB_BATCH, err) != 0)
 		return -1;
@@ -259,8 +295,7 @@ delete_unaccepted(struct db *db, int64_t before_ms, struct err *err)
 }
 
 int
-job_sweep(struct db *db, const char *state_dir, int64_t grace_ms,
-    struct err *err)
+job_sweep(struct db *db, const char *state_dir, struct err *err)
 {
 	int64_t now_ms = clock_utc_ms();
 	struct job batch[JOB_BATCH];
@@ -271,7 +306,7 @@ job_sweep(struct db *db, const char *state_dir, int64_t grace_ms,
 	/* A file that cannot be removed does not keep the others; the first
 	 * failure is the one that is told. */
 	do {
-		if (read_removable(db, now_ms, grace_ms, after, batch, &len,
+		if (read_removable(db, now_ms, after, batch, &len,
 		    rc == 0 ? err : NULL) != 0)
 			return -1;
 		for (i = 0; i < len; i++) {

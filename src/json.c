@@ -476,21 +476,6 @@ json_put_null(struct json *object, const char *key)
 }
 
 int
-json_put_raw(struct json *object, const char *key, const char *text)
-{
-	struct json *value = NULL;
-
-	if (json_parse(text, strlen(text), &value, NULL) != 0)
-		return -1;
-	if (!cJSON_AddItemToObject(mutable_of(object), key,
-		mutable_of(value))) {
-		json_free(&value);
-		return -1;
-	}
-	return 0;
-}
-
-int
 json_print(const struct json *json, struct buf *out, struct err *err)
 {
 	char *text = NULL;

@@ -65,8 +65,6 @@ MUST int json_put_string(struct json *object, const char *key,
 MUST int json_put_int(struct json *object, const char *key, int64_t value);
 MUST int json_put_bool(struct json *object, const char *key, bool value);
 MUST int json_put_null(struct json *object, const char *key);
-/* Parse text and put it below key; "" or malformed: -1. */
-MUST int json_put_raw(struct json *object, const char *key, const char *text);
 
 /* Append the document without white space.  ERR_NOMEM, ERR_TOO_LARGE. */
 MUST int json_print(const struct json *json, struct buf *out,

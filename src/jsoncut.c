@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "str.h"
+
 /* Names and ids longer than this match no rule. */
 #define WORD_MAX 64
 
@@ -243,18 +245,6 @@ put_utf16(struct jsoncut *cut, unsigned unit)
 		put_utf8(cut, unit);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* One byte of an escape inside a JSONCUT_TEXT value. */
 static int
 text_escape(struct jsoncut *cut, char c, struct err *err)
@@ -265,7 +255,7 @@ text_escape(struct jsoncut *cut, char c, struct err *err)
 	int digit;
 
 	if (cut->escape == ESCAPE_HEX) {
-		digit = hex_digit(c);
+		digit = str_hex_digit(c);
 		if (digit < 0)
 			return malformed(err, "\\u without four hex digits");
 		cut->hex_value = cut->hex_value << 4 | (unsigned)digit;

@@ -63,36 +63,40 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 	return 0;
 }
 
+static int
+run(const struct options *options, struct err *err)
+{
+	struct conf *conf = NULL;
+	struct db *db = NULL;
+	int ret = -1;
+
+	if (conf_load(options->config, environ, &conf, err) != 0)
+		goto out;
+	log_setup(conf->log_level, conf->log_format);
+	if (job_open_db(conf->state_dir, &db, err) != 0)
+		goto out;
+	ret = capture_run(conf, db, options->job_id, err);
+out:
+	db_close(&db);
+	conf_free(&conf);
+	return ret;
+}
+
 int
 main(int argc, char *argv[])
 {
 	struct options options = { NULL, NULL, NULL };
-	struct conf *conf = NULL;
-	struct db *db = NULL;
 	struct err err;
-	int status = 1;
+	int status;
 
 	if (options_read(argc, argv, &options, &status) != 0)
 		return status;
-	status = 1;
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077);
 	log_bind(options.request_id, options.job_id);
-	if (conf_load(options.config, environ, &conf, &err) != 0) {
-		log_error("capture", "configuration: %s", err.msg);
-		goto out;
-	}
-	log_setup(conf->log_level, conf->log_format);
-	if (job_open_db(conf->state_dir, &db, &err) != 0) {
-		log_error("capture", "%s", err.msg);
-		goto out;
-	}
-	/* What went wrong is in the job's row and was logged there. */
-	if (capture_run(conf, db, options.job_id, &err) != 0)
-		goto out;
-	status = 0;
-out:
-	db_close(&db);
-	conf_free(&conf);
-	return status;
+	if (run(&options, &err) == 0)
+		return 0;
+	log_error("capture", "the job failed: %s", err.msg);
+	/* The last word where the job's row could not be written. */
+	return JOB_EXIT_ERROR + (int)err.code;
 }

@@ -269,6 +269,33 @@ str_hex(const void *data, size_t len, char *out)
 	out[2 * len] = '\0';
 }
 
+int
+str_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool
+str_unhex(const char *hex, size_t len, void *out)
+{
+	unsigned char *bytes = out;
+	size_t i;
+
+	for (i = 0; i < 2 * len; i++)
+		if (str_hex_digit(hex[i]) < 0)
+			return false;
+	for (i = 0; i < len; i++)
+		bytes[i] = (unsigned char)(str_hex_digit(hex[2 * i]) << 4 |
+		    str_hex_digit(hex[2 * i + 1]));
+	return true;
+}
+
 bool
 str_is_hex(const char *s, size_t len)
 {

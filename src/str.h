@@ -59,6 +59,13 @@ void str_hex(const void *data, size_t len, char *out);
 /* True for exactly len lower-case hex digits. */
 bool str_is_hex(const char *s, size_t len);
 
+/* 0..15 for a hex digit of either case; -1 for any other byte. */
+int str_hex_digit(char c);
+
+/* The bytes of 2 * len hex digits; false, and out as it was, if there is
+ * another byte among them. */
+bool str_unhex(const char *hex, size_t len, void *out);
+
 /*
  * Append s with every byte that could end a line, forge a field or reach a
  * terminal escaped: control bytes, DEL, the C1 controls (U+0080..U+009F) and

@@ -6,9 +6,7 @@
  */
 #include "target.h"
 
-#include <arpa/inet.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +18,13 @@
 
 #define LIST_BYTES_MAX (1 << 20)
 
-#define ADVICE                                                                 \
-	"start the app with --inspect=127.0.0.1:9229 (or send its process "    \
-	"SIGUSR1), and check `inspector` of its [app] section"
+/* Where SIGUSR1 opens the inspector of a process that was not told a port. */
+#define NODE_PORT 9229
 
 static const char FACTS_EXPRESSION[] =
     "(()=>{const p=globalThis.process,m=p.memoryUsage();"
     "return JSON.stringify({pid:p.pid,node:p.version,"
-    "rss:m.rss,heapUsed:m.heapUsed})})()";
+    "rss:m.rss})})()";
 
 /* HOST:PORT[/PATH] behind an optional "ws://", taken apart. */
 struct place {
@@ -70,39 +67,37 @@ place_parse(const char *inspector, struct place *place, struct err *err)
 }
 
 static int
-place_resolve(const struct place *place, struct ws_address *ret_address,
+place_resolve(const struct place *place, struct addrinfo **ret_list,
     struct err *err)
 {
-	struct addrinfo hints, *list = NULL;
-	int fault, ret = -1;
+	struct addrinfo hints;
+	int fault;
 
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_socktype = SOCK_STREAM;
-	fault = getaddrinfo(place->host, place->port, &hints, &list);
-	if (fault != 0) {
-		(void)err_set(err, ERR_TARGET_UNREACHABLE,
-		    "the inspector's host \"%s\" does not resolve: %s",
-		    place->host, gai_strerror(fault));
-		goto out;
-	}
-	fault = getnameinfo(list->ai_addr, list->ai_addrlen, ret_address->ip,
-	    sizeof(ret_address->ip), NULL, 0, NI_NUMERICHOST);
-	if (fault != 0) {
-		(void)err_set(err, ERR_TARGET_UNREACHABLE,
-		    "the inspector's host \"%s\" has no usable address: %s",
-		    place->host, gai_strerror(fault));
-		goto out;
-	}
-	ret_address->port = list->ai_family == AF_INET6 ?
-	    ntohs(((const struct sockaddr_in6 *)(const void *)
-		list->ai_addr)->sin6_port) :
-	    ntohs(((const struct sockaddr_in *)(const void *)
-		list->ai_addr)->sin_port);
-	ret = 0;
-out:
-	if (list != NULL)
-		freeaddrinfo(list);
-	return ret;
+	fault = getaddrinfo(place->host, place->port, &hints, ret_list);
+	if (fault == 0)
+		return 0;
+	return err_set(err, ERR_TARGET_UNREACHABLE,
+	    "the inspector's host \"%s\" does not resolve: %s", place->host,
+	    gai_strerror(fault));
+}
+
+static int
+address_of(const struct addrinfo *found, struct ws_address *ret_address,
+    struct err *err)
+{
+	char port[8];
+	int fault = getnameinfo(found->ai_addr, found->ai_addrlen,
+	    ret_address->ip, sizeof(ret_address->ip), port, sizeof(port),
+	    NI_NUMERICHOST | NI_NUMERICSERV);
+
+	if (fault != 0)
+		return err_set(err, ERR_TARGET_UNREACHABLE,
+		    "the inspector's host has no usable address: %s",
+		    gai_strerror(fault));
+	ret_address->port = (uint16_t)strtoul(port, NULL, 10);
+	return 0;
 }
 
 /* Say where the error came from and, where it helps, what to do. */
@@ -110,30 +105,30 @@ static int
 explain(struct err *err, const struct ws_address *address)
 {
 	struct err cause;
-	const char *open = strchr(address->ip, ':') != NULL ? "[" : "";
-	const char *close = *open != '\0' ? "]" : "";
+	char where[64];
 
 	if (err == NULL)
 		return -1;
 	cause = *err;
+	(void)snprintf(where, sizeof(where),
+	    strchr(address->ip, ':') != NULL ? "[%s]:%u" : "%s:%u",
+	    address->ip, (unsigned)address->port);
 	switch ((int)cause.code) {
 	case ERR_TARGET_UNREACHABLE:
-		return err_set(err, cause.code,
-		    "no inspector at %s%s%s:%u (%s): " ADVICE, open,
-		    address->ip, close, (unsigned)address->port, cause.msg);
+		return err_set(err, cause.code, "no inspector at %s (%s): "
+		    "start the app with --inspect=%s%s, and check `inspector` "
+		    "of its [app] section", where, cause.msg, where,
+		    address->port == NODE_PORT ?
+		    " (or send its process SIGUSR1)" : "");
 	case ERR_TARGET_TIMEOUT:
-		return err_set(err, cause.code,
-		    "the inspector at %s%s%s:%u accepts connections but does "
-		    "not answer: the process may be stopped (SIGSTOP, a "
-		    "debugger) or starved of CPU", open, address->ip, close,
-		    (unsigned)address->port);
+		return err_set(err, cause.code, "the inspector at %s accepts "
+		    "connections but does not answer: the process may be "
+		    "stopped (SIGSTOP, a debugger) or starved of CPU", where);
 	case ERR_TARGET_REFUSED:
 	case ERR_TARGET_EXITED:
-		return err_set(err, ERR_TARGET_REFUSED,
-		    "what listens at %s%s%s:%u does not answer as a Node "
-		    "inspector (%s): check `inspector` of the [app] section",
-		    open, address->ip, close, (unsigned)address->port,
-		    cause.msg);
+		return err_set(err, ERR_TARGET_REFUSED, "what listens at %s "
+		    "does not answer as a Node inspector (%s): check "
+		    "`inspector` of the [app] section", where, cause.msg);
 	default:
 		return -1;
 	}
@@ -199,23 +194,55 @@ out:
 	return ret;
 }
 
+/* Is it there, and at which path? */
+static int
+address_try(struct ws *ws, const struct place *place, int64_t deadline_ms,
+    struct target *target, struct err *err)
+{
+	struct buf body;
+	int status, ret;
+
+	if (place->path[0] == '\0')
+		return list_get(ws, &target->address, deadline_ms, target->path,
+		    err);
+	/* With --inspect-publish-uid=stderr the answer is 404: any will do. */
+	buf_init(&body, LIST_BYTES_MAX);
+	ret = ws_get(ws, &target->address, "/json/version", deadline_ms, &body,
+	    &status, err);
+	buf_fini(&body);
+	(void)str_copy(target->path, sizeof(target->path), place->path);
+	return ret;
+}
+
 int
 target_find(struct ws *ws, const char *inspector, int64_t deadline_ms,
     struct target *ret_target, struct err *err)
 {
+	struct addrinfo *list = NULL, *found;
 	struct place place;
 	struct target target;
+	struct err why;
+	int ret = -1;
 
+	memset(&target, 0, sizeof(target));
 	if (place_parse(inspector, &place, err) != 0 ||
-	    place_resolve(&place, &target.address, err) != 0)
+	    place_resolve(&place, &list, err) != 0)
 		return -1;
-	if (place.path[0] != '\0')
-		(void)str_copy(target.path, sizeof(target.path), place.path);
-	else if (list_get(ws, &target.address, deadline_ms, target.path,
-		     err) != 0)
-		return explain(err, &target.address);
-	*ret_target = target;
-	return 0;
+	/* A name may stand for ::1 and 127.0.0.1, and Node listens on one. */
+	for (found = list; found != NULL && ret != 0; found = found->ai_next) {
+		if (address_of(found, &target.address, &why) != 0)
+			continue;
+		ret = address_try(ws, &place, deadline_ms, &target, &why);
+		if (ret != 0 && why.code != ERR_TARGET_UNREACHABLE)
+			break;
+	}
+	freeaddrinfo(list);
+	if (ret == 0) {
+		*ret_target = target;
+		return 0;
+	}
+	(void)explain(&why, &target.address);
+	return err_set(err, why.code, "%s", why.msg);
 }
 
 int
@@ -244,7 +271,6 @@ facts_read(const char *text, struct target_facts *ret_facts, struct err *err)
 	/* Under --inspect-brk, before the first line, there is no pid yet. */
 	ret_facts->pid = json_int(json_get(json, "pid"), -1);
 	ret_facts->rss_bytes = json_int(json_get(json, "rss"), -1);
-	ret_facts->heap_used_bytes = json_int(json_get(json, "heapUsed"), -1);
 	node = json_string(json_get(json, "node"));
 	if (node == NULL || !str_is_visible(node) ||
 	    !str_copy(ret_facts->node, sizeof(ret_facts->node), node))

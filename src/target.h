@@ -20,9 +20,10 @@ struct target {
 };
 
 /*
- * Find the inspector of [app NAME] inspector: resolve the name, and, unless
- * the configuration gives the whole ws:// address, ask GET /json/list and take
- * the first target that is a Node process.
+ * Find the inspector of [app NAME] inspector: resolve the name, take the first
+ * of its addresses where somebody listens, and, unless the configuration gives
+ * the whole ws:// address, ask GET /json/list there for the first target that
+ * is a Node process.
  *
  * Every message names the address that was tried and what to do.
  *   ERR_TARGET_UNREACHABLE  the name does not resolve, or nothing listens
@@ -47,7 +48,6 @@ struct target_facts {
 	int64_t pid;			/* as the app sees it */
 	char node[TARGET_NODE_MAX];	/* "v20.20.2"; "" */
 	int64_t rss_bytes;
-	int64_t heap_used_bytes;
 };
 
 /*

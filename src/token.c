@@ -29,22 +29,6 @@ struct token_list {
 	size_t cap;
 };
 
-static int
-hex_digit(char c)
-{
-	return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
-static void
-decode_hex(const char *hex, unsigned char out[DIGEST_BYTES])
-{
-	size_t i;
-
-	for (i = 0; i < DIGEST_BYTES; i++, hex += 2)
-		out[i] = (unsigned char)(hex_digit(hex[0]) << 4 |
-		    hex_digit(hex[1]));
-}
-
 /* Without the text of the third field in any message: whoever put the token
  * itself there must not find it in a log. */
 static int
@@ -75,7 +59,7 @@ parse_line(const char *line, struct token *ret_token, struct err *err)
 		    "the third field is not 64 lower-case hex digits; it is "
 		    "the SHA-256 of the token, never the token");
 	token.role = (enum conf_role)value;
-	decode_hex(sha256 + 1, token.sha256);
+	(void)str_unhex(sha256 + 1, DIGEST_BYTES, token.sha256);
 	*ret_token = token;
 	return 0;
 bad_name:
@@ -181,8 +165,9 @@ token_list_read(const char *path, struct token_list **ret_list,
 		    "new NAME --role operator", path);
 	} else if (err->code != ERR_NOMEM) {
 		err->code = ERR_STATE;
-		(void)err_wrap(err, "the tokens file cannot be read (it "
-		    "should be root:podprof 0640)");
+		(void)err_wrap(err, "the tokens file cannot be read (its "
+		    "group must be one of the user's that podprof runs as, "
+		    "and its mode 0640)");
 	}
 	buf_fini(&text);
 	return rc;
@@ -231,8 +216,9 @@ token_list_match(const struct token_list *list, const char *secret)
 	unsigned char sum[DIGEST_BYTES];
 	size_t i;
 
-	/* Without memory nobody gets in. */
-	if (digest_secret(secret, sum, NULL) != 0)
+	/* Nor does who sends nothing, whatever digest the file has, nor anybody
+	 * without memory. */
+	if (secret[0] == '\0' || digest_secret(secret, sum, NULL) != 0)
 		return NULL;
 	for (i = 0; i < list->len; i++)
 		if (digest_equal(list->tokens[i].sha256, sum, sizeof(sum)))
@@ -309,7 +295,8 @@ lock_directory(const char *path, int *ret_fd, struct err *err)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		rc = err_set_errno(err, ERR_STATE, errno,
-		    "the directory %s of the tokens file", dir);
+		    "the directory %s of the tokens file (if it is missing: "
+		    "install -d -m 0755 %s)", dir, dir);
 	} else {
 		do
 			rc = flock(fd, LOCK_EX);

@@ -35,5 +35,4 @@ tests_unit_test_download_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_download_LDADD = $(FRONT_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
 tests_unit_test_pool_LDADD = $(FRONT_LIBS)

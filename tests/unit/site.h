@@ -64,7 +64,7 @@ site_open(struct site *site)
 		.pod = "pod-1", .threads = 2, .log_level = LOG_ERROR,
 		.auth_tokens = site->tokens, .auth_hosts = "",
 		.keep_ms = 3600000, .grace_ms = 600000,
-		.job_timeout_ms = 60000, .profiles = 2, .downloads = 2,
+		.job_timeout_ms = 600000, .profiles = 2, .downloads = 2,
 		.waiting = 4, .apps = site->apps, .apps_len = 2 };
 	assert_ok(job_open_db(site->state_dir, &site->db, &err), err);
 }

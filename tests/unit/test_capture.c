@@ -382,7 +382,7 @@ test_no_inspector(void **state)
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", NULL);
 	inspector_stop(&in);
 	assert_err(capture_run(conf, db, job.id, &err), err,
-	    ERR_TARGET_UNREACHABLE, "--inspect=127.0.0.1:9229");
+	    ERR_TARGET_UNREACHABLE, "--inspect=127.0.0.1:");
 	read_job();
 	assert_int_equal(job.state, JOB_FAILED);
 	/* Whoever asked for it is still waiting for the verdict. */

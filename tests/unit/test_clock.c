@@ -61,16 +61,15 @@ time_zone_is_not_read(void **state)
 static void
 clocks_run(void **state)
 {
-	int64_t utc_ms = clock_utc_ms(), mono_us = clock_mono_us();
-	int64_t mono_ms = clock_mono_ms();
+	int64_t utc_ms = clock_utc_ms(), mono_ms = clock_mono_ms();
 
 	(void)state;
 	/* Within two seconds of what time(2) says. */
 	assert_in_range(utc_ms, ((int64_t)time(NULL) - 2) * 1000,
 	    ((int64_t)time(NULL) + 2) * 1000);
-	assert_true(mono_ms >= mono_us / 1000);
-	assert_true(mono_ms - mono_us / 1000 < 10000);
-	assert_true(clock_mono_us() >= mono_us);
+	assert_true(mono_ms > 0);
+	assert_true(clock_mono_ms() >= mono_ms);
+	assert_true(clock_mono_ms() - mono_ms < 10000);
 }
 
 int

@@ -280,7 +280,7 @@ unknown_jobs_are_not_found(void **state)
 		    err, ERR_CONFLICT, "not there");
 		assert_ok(job_settle_child(f->db, f->dir, ids[i], 9, &err),
 		    err);
-		assert_ok(job_deliver(f->db, ids[i], &err), err);
+		assert_ok(job_deliver(f->db, ids[i], GRACE_MS, &err), err);
 	}
 	/* Each app and pod has its own. */
 	assert_err(job_get(f->db, f->dir, "other", POD, job.id, &other, &err),

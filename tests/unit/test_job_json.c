@@ -105,7 +105,7 @@ json_of_a_snapshot(void **state)
 	assert_text(text, "\"target\":{\"pid\":7,\"node\":\"v20.20.2\"},");
 	assert_text(text, "\"memory\":{\"beforeBytes\":50000000,");
 	succeed(f, f->db, job.id);
-	assert_ok(job_deliver(f->db, job.id, &err), err);
+	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
 	job = get(f, job.id);
 	json = json_of(&job, text);
 	json_free(&json);
@@ -122,7 +122,7 @@ json_of_a_snapshot(void **state)
 	    "/private/papi/jobs/%s/artifact\"}}", job.id);
 	assert_text(text, want);
 	clock_shift_ms = KEEP_MS + 1000;
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	job = get(f, job.id);
 	json = json_of(&job, text);
 	json_free(&json);

@@ -144,7 +144,7 @@ settle_and_sweep(struct db *db, const char *dir)
 	struct err err;
 
 	if (job_settle(db, dir, &err) != 0 ||
-	    job_sweep(db, dir, GRACE_MS, &err) != 0)
+	    job_sweep(db, dir, &err) != 0)
 		return unexpected(&err);
 	return 1;
 }

@@ -134,10 +134,79 @@ living_capture_is_left_alone(void **state)
 	struct err err;
 
 	(void)claim(f, job.id, &f->self);
-	/* However old its lease is: we see that it lives. */
+	/* Although its lease is over: we see that it lives. */
 	clock_shift_ms = 10 * JOB_LEASE_MS;
 	assert_ok(job_settle(f->db, f->dir, &err), err);
 	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
+}
+
+static void
+hung_capture_is_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
+	struct err err;
+
+	(void)claim(f, job.id, &f->self);
+	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS - 1000;
+	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
+	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS + 1000;
+	assert_ok(job_settle(f->db, f->dir, &err), err);
+	job = get(f, job.id);
+	assert_interrupted(f, &job, "not heard of for 10 minutes");
+}
+
+static int
+keep_state(void *ctx, const struct job *job, struct err *err)
+{
+	(void)err;
+	*(enum job_state *)ctx = job->state;
+	return 0;
+}
+
+/* As on a full disk: nothing can be written, and nobody is told a lie. */
+static void
+unwritable_rows_are_read(void **state)
+{
+	const struct job_filter filter = {.app = APP, .pod = POD, .kind = -1,
+	    .state = -1, .limit = 10};
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT), newest;
+	enum job_state listed_state = JOB_QUEUED;
+	bool more;
+	struct err err;
+	pid_t pid;
+
+	pid = start_runner(f, job.id);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_ok(db_exec(f->db, "PRAGMA query_only = ON", &err), err);
+	assert_int_equal(job_settle(f->db, f->dir, &err), -1);
+	job = get(f, job.id);
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_int_equal(job.error.code, ERR_INTERRUPTED);
+	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &newest, &err),
+	    err);
+	assert_int_equal(newest.state, JOB_FAILED);
+	assert_ok(job_list(f->db, f->dir, &filter, keep_state, &listed_state,
+	    &more, &err), err);
+	assert_int_equal(listed_state, JOB_FAILED);
+	/* Once it can be written, it is. */
+	assert_ok(db_exec(f->db, "PRAGMA query_only = OFF", &err), err);
+	assert_ok(job_settle(f->db, f->dir, &err), err);
+	job = get(f, job.id);
+	assert_interrupted(f, &job, "ended without finishing");
+}
+
+/* A second that NTP takes back is no reason to fail a job. */
+static void
+small_clock_step_is_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_accepted(f, JOB_CPU_PROFILE);
+
+	clock_shift_ms = -1000;
+	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
 }
 
 static void
@@ -321,7 +390,7 @@ looking_writes_nothing(void **state)
 	/* While somebody else holds the write lock, too. */
 	assert_ok(db_begin(other, &err), err);
 	assert_ok(job_settle(f->db, f->dir, &err), err);
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
 	assert_ok(job_list(f->db, f->dir, &filter, count_one, &n, &more, &err),
 	    err);
@@ -361,20 +430,20 @@ delivery_starts_the_grace(void **state)
 	int64_t delivered_at_ms;
 	struct err err;
 
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_true(job_has_artifact(&job));
-	assert_ok(job_deliver(f->db, job.id, &err), err);
+	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
 	delivered_at_ms = get(f, job.id).delivered_at_ms;
 	assert_true(delivered_at_ms != JOB_UNKNOWN);
 	clock_shift_ms = GRACE_MS - 1000;
-	assert_ok(job_deliver(f->db, job.id, &err), err);
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	job = get(f, job.id);
 	assert_int_equal(job.delivered_at_ms, delivered_at_ms);
 	assert_true(job_has_artifact(&job));
 	assert_true(is_there(f, job.id, "heapsnapshot"));
 	clock_shift_ms = GRACE_MS + 1000;
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	job = get(f, job.id);
 	assert_int_equal(job.state, JOB_SUCCEEDED);
 	assert_false(job_has_artifact(&job));
@@ -393,14 +462,14 @@ expired_files_are_removed(void **state)
 		memcpy(ids[i], create_succeeded(f).id, UUID_MAX);
 	clock_shift_ms = KEEP_MS + 1000;
 	(void)create_succeeded(f);
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	for (i = 0; i < 20; i++) {
 		assert_true(get(f, ids[i]).removed_at_ms != JOB_UNKNOWN);
 		assert_false(is_there(f, ids[i], "heapsnapshot"));
 	}
 	assert_int_equal(matching(f, APP, -1, JOB_SUCCEEDED), 21);
 	/* A second finds nothing to do, and a lost file is no fault. */
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 }
 
 static void
@@ -417,7 +486,7 @@ leftovers_of_failed_jobs_are_removed(void **state)
 	put_file(f, job.id, "heapsnapshot");
 	assert_ok(job_fail(f->db, job.id, &why, &err), err);
 	assert_true(is_there(f, job.id, "part"));
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_false(is_there(f, job.id, "part"));
 	assert_false(is_there(f, job.id, "heapsnapshot"));
 	job = get(f, job.id);
@@ -437,14 +506,14 @@ file_that_stays_keeps_no_other(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
 	clock_shift_ms = KEEP_MS + 1000;
-	assert_err(job_sweep(f->db, f->dir, GRACE_MS, &err), err, ERR_STATE,
+	assert_err(job_sweep(f->db, f->dir, &err), err, ERR_STATE,
 	    path);
 	assert_int_equal(get(f, bad.id).removed_at_ms, JOB_UNKNOWN);
 	assert_true(get(f, good.id).removed_at_ms != JOB_UNKNOWN);
 	assert_false(is_there(f, good.id, "heapsnapshot"));
 	/* It is tried again. */
 	assert_int_equal(rmdir(path), 0);
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_true(get(f, bad.id).removed_at_ms != JOB_UNKNOWN);
 	/* Settling does not fail for it. */
 	clock_shift_ms = 0;
@@ -469,10 +538,10 @@ refused_rows_are_swept(void **state)
 	told = create_accepted(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_fail(f->db, told.id, &why, &err), err);
 	clock_shift_ms = JOB_UNACCEPTED_MS - 1000;
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_int_equal(get(f, refused.id).state, JOB_FAILED);
 	clock_shift_ms = JOB_UNACCEPTED_MS + 1000;
-	assert_ok(job_sweep(f->db, f->dir, GRACE_MS, &err), err);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_err(job_get(f->db, f->dir, APP, POD, refused.id, &job, &err),
 	    err, ERR_NOT_FOUND, refused.id);
 	assert_int_equal(get(f, told.id).state, JOB_FAILED);
@@ -486,6 +555,9 @@ main(void)
 		TEST(dead_capture_blocks_nobody),
 		TEST(recycled_pid_is_settled),
 		TEST(living_capture_is_left_alone),
+		TEST(hung_capture_is_given_up),
+		TEST(unwritable_rows_are_read),
+		TEST(small_clock_step_is_nothing),
 		TEST(unseen_capture_lives_by_its_lease),
 		TEST(clock_set_back_keeps_nothing_alive),
 		TEST(queue_is_not_for_ever),

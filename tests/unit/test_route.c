@@ -51,16 +51,6 @@ set_up(void **state)
 	return 0;
 }
 
-static int
-tear_down(void **state)
-{
-	(void)state;
-	seat_fini(&seat);
-	service_free(&service);
-	site_close(&site);
-	return 0;
-}
-
 /* One request, as far as it has come. */
 static struct {
 	char lines[8][400];
@@ -80,6 +70,17 @@ end_call(void)
 	answer_fini(&call.answer);
 	request_free(&call.request);
 	(void)close(call.out);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	end_call();
+	seat_fini(&seat);
+	service_free(&service);
+	site_close(&site);
+	return 0;
 }
 
 /* The body as JSON, if it is. */
@@ -516,7 +517,7 @@ test_get_snapshot(void **state)
 	expect_header("Repr-Digest: sha-256=:");
 	expect_header("Last-Modified: ");
 
-	assert_ok(job_deliver(site.db, first, &err), err);
+	assert_ok(job_deliver(site.db, first, 0, &err), err);
 	get(PAPI "/getMemorySnapshot", NULL);
 	expect_problem(404, "not-found", "delivered");
 	(void)snprintf(query, sizeof(query), "job=%s", first);
@@ -547,8 +548,8 @@ test_gone(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(job_deliver(site.db, id, &err), err);
-	assert_ok(job_sweep(site.db, site.state_dir, 0, &err), err);
+	assert_ok(job_deliver(site.db, id, 0, &err), err);
+	assert_ok(job_sweep(site.db, site.state_dir, &err), err);
 	assert_true(site_job(&site, "app", id).removed_at_ms != JOB_UNKNOWN);
 	(void)snprintf(query, sizeof(query), "job=%s", id);
 	(void)snprintf(path, sizeof(path), PAPI "/jobs/%s/artifact", id);
@@ -690,7 +691,11 @@ test_limits(void **state)
 		assert_ok(service_take_place(service, request, &err), err);
 		assert_ok(service_take_place(service, request, &err), err);
 	}
+	/* It goes on without the call. */
 	call.request = NULL;
+	json_free(&call.json);
+	answer_fini(&call.answer);
+	(void)close(call.out);
 	spawns = 0;
 	get("/forked/private/papi/getCpuProfile", NULL);
 	expect_problem(429, "limit", "[limits] waiting");

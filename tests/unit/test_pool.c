@@ -1,0 +1,584 @@
+/*
+ * The pool as a process: this program is started again as the pool, and by the
+ * pool as podprof-capture, under those names.  What a capture does is the name
+ * of its app:
+ *
+ *	quick  succeeds at once        held  waits for the file "release"
+ *	gone   refuses at the preflight	dies  is killed in the middle
+ */
+#include "site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "clock.h"
+#include "file.h"
+#include "pool.h"
+#include "service.h"
+
+#define SNAPSHOT_BYTES (3 << 20)
+#define CONF_NAME "/podprof.conf"
+
+static struct site site;
+static char socket_path[300], conf_path[300], release_path[300],
+    log_path[300];
+static pid_t pool_pid;
+
+static void
+nap(long ms)
+{
+	const struct timespec pause = { .tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000 };
+
+	(void)nanosleep(&pause, NULL);
+}
+
+/* As podprof-capture.  Whatever goes wrong here shows as a job that fails. */
+static int
+run_capture(int argc, char **argv)
+{
+	const struct job_target target = { .pid = 1, .node = "v20.0.0",
+		.used_method = METHOD_STREAM, .memory_bytes = 1 };
+	const char *job_id = argv[argc - 1];
+	struct conf *conf = NULL;
+	struct db *db = NULL;
+	struct proc self;
+	struct err err;
+	struct job job;
+	char release[400];
+
+	if (conf_load(argv[2], environ, &conf, &err) != 0 ||
+	    job_open_db(conf->state_dir, &db, &err) != 0 ||
+	    proc_self(&self, &err) != 0 ||
+	    job_claim(db, job_id, &self, &job, &err) != 0)
+		return 3;
+	if (strcmp(job.app, "gone") == 0) {
+		struct err why;
+
+		err_set(&why, ERR_TARGET_UNREACHABLE, "no inspector at X");
+		return job_fail(db, job_id, &why, &err) == 0 ? 1 : 3;
+	}
+	if (job_set_target(db, job_id, &target, &err) != 0)
+		return 3;
+	if (strcmp(job.app, "dies") == 0)
+		(void)raise(SIGKILL);
+	(void)snprintf(release, sizeof(release), "%s/../release",
+	    conf->state_dir);
+	while (strcmp(job.app, "held") == 0 && access(release, F_OK) != 0)
+		nap(5);
+	site.conf.keep_ms = conf->keep_ms;
+	(void)str_copy(site.state_dir, sizeof(site.state_dir),
+	    conf->state_dir);
+	site_finish(&site, db, job_id, job.kind, SNAPSHOT_BYTES);
+	db_close(&db);
+	conf_free(&conf);
+	return 0;
+}
+
+static int
+run_pool(char **argv)
+{
+	struct service *service = NULL;
+	struct conf *conf = NULL;
+	struct err err;
+	bool idle = false;
+
+	if (conf_load(argv[1], environ, &conf, &err) != 0 ||
+	    service_new(conf, SPAWN_LOG_STDERR, &service, &err) != 0 ||
+	    pool_run(service, &idle, &err) != 0) {
+		(void)fprintf(stderr, "%s\n", err.msg);
+		return 3;
+	}
+	if (!idle)
+		_exit(4);
+	service_free(&service);
+	conf_free(&conf);
+	return 0;
+}
+
+static void
+write_conf(void)
+{
+	FILE *f = fopen(conf_path, "w");
+
+	assert_non_null(f);
+	(void)fprintf(f, "[podprof]\nstate_dir = %s\npod = pod-1\n"
+	    "threads = 2\n[auth]\ntokens = %s\n[app quick]\n[app held]\n"
+	    "[app gone]\n[app dies]\n[limits]\nwaiting = 4\ndownloads = 2\n",
+	    site.state_dir, site.tokens);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+copy_self(const char *name)
+{
+	char command[700];
+
+	(void)snprintf(command, sizeof(command), "cp /proc/%d/exe '%s/%s'",
+	    (int)getpid(), site.dir, name);
+	assert_int_equal(system(command), 0);
+}
+
+static void
+start_pool(void)
+{
+	char program[300];
+
+	(void)snprintf(program, sizeof(program), "%s/pool", site.dir);
+	pool_pid = fork();
+	assert_true(pool_pid >= 0);
+	if (pool_pid == 0) {
+		int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		(void)dup2(log, 2);
+		(void)execl(program, "pool", conf_path, (char *)NULL);
+		_exit(127);
+	}
+}
+
+static int
+stop_pool(void)
+{
+	int status;
+
+	assert_int_equal(kill(pool_pid, SIGTERM), 0);
+	assert_int_equal(waitpid(pool_pid, &status, 0), pool_pid);
+	pool_pid = 0;
+	return status;
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	site_open(&site);
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/socket",
+	    site.dir);
+	(void)snprintf(conf_path, sizeof(conf_path), "%s" CONF_NAME, site.dir);
+	(void)snprintf(log_path, sizeof(log_path), "%s/log", site.dir);
+	(void)snprintf(release_path, sizeof(release_path), "%s/release",
+	    site.dir);
+	write_conf();
+	copy_self("pool");
+	copy_self("podprof-capture");
+	front_listen(socket_path);
+	start_pool();
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	if (pool_pid != 0)
+		(void)stop_pool();
+	site_close(&site);
+	return 0;
+}
+
+/* Send a GET; more: further variables, or NULL. */
+static int
+ask(const char *path, const char *more, const char *more2)
+{
+	static struct front_bytes bytes;
+	char script[400];
+	const char *env[6] = { "REQUEST_METHOD=GET", script, site.operator };
+	size_t len = 3;
+	int client;
+
+	(void)snprintf(script, sizeof(script), "SCRIPT_NAME=%s", path);
+	if (more != NULL)
+		env[len++] = more;
+	if (more2 != NULL)
+		env[len++] = more2;
+	bytes.len = 0;
+	front_head(&bytes, env);
+	front_record(&bytes, F_STDIN, 1, "", 0);
+	client = front_connect(socket_path);
+	front_send(client, &bytes);
+	return client;
+}
+
+/* The answer to ask(); its status.  *ret_text: the whole of it, till next. */
+static int
+answer(int client, const char **ret_text, size_t *ret_len)
+{
+	const char *text;
+	bool ended;
+	int status = 0;
+
+	text = front_answer(client, ret_len, &ended);
+	(void)close(client);
+	if (!ended)
+		fail_msg("an answer without an end: %s", text);
+	if (sscanf(text, "Status: %d", &status) != 1)
+		fail_msg("no status: %s", text);
+	if (ret_text != NULL)
+		*ret_text = text;
+	return status;
+}
+
+static int
+get(const char *path, const char **ret_text)
+{
+	return answer(ask(path, NULL, NULL), ret_text, NULL);
+}
+
+/* Poll an address until it has this status; at most 20 s. */
+static void
+await_status(const char *path, int want)
+{
+	const int64_t end_ms = clock_mono_ms() + 20000;
+	const char *text;
+	int status;
+
+	while ((status = get(path, &text)) != want) {
+		if (clock_mono_ms() > end_ms)
+			fail_msg("%s: still %d: %s", path, status, text);
+		nap(10);
+	}
+}
+
+/* Take a snapshot of the app; its job's id. */
+static void
+take(const char *app, char ret_id[UUID_MAX])
+{
+	const char *text, *id;
+	char path[100];
+	int status;
+
+	(void)snprintf(path, sizeof(path), "/%s/private/papi/"
+	    "takeMemorySnapshot", app);
+	status = get(path, &text);
+	if (status != 200)
+		fail_msg("%d: %s", status, text);
+	id = strstr(text, "X-Job-Id: ");
+	assert_non_null(id);
+	(void)snprintf(ret_id, UUID_MAX, "%.36s", id + strlen("X-Job-Id: "));
+}
+
+static void
+release(void)
+{
+	int fd = open(release_path, O_WRONLY | O_CREAT, 0600);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+/* A line may come a moment after what it tells of; at most 20 s. */
+static void
+expect_log(const char *text)
+{
+	const int64_t end_ms = clock_mono_ms() + 20000;
+	struct buf log;
+	struct err err;
+
+	buf_init(&log, 1 << 24);
+	do {
+		buf_reset(&log);
+		assert_ok(file_read(log_path, &log, &err), err);
+		if (strstr(buf_str(&log), text) != NULL) {
+			buf_fini(&log);
+			return;
+		}
+		nap(10);
+	} while (clock_mono_ms() < end_ms);
+	fail_msg("no \"%s\" in %s", text, buf_str(&log));
+}
+
+static void
+test_main_job(void **state)
+{
+	static const char path[] = "/quick/private/papi/getMemorySnapshot";
+	const int64_t end_ms = clock_mono_ms() + 20000;
+	const char *text;
+	char id[UUID_MAX];
+	size_t len;
+	int status;
+
+	(void)state;
+	await_status("/readyz", 200);
+	take("quick", id);
+	do
+		status = answer(ask(path, NULL, NULL), &text, &len);
+	while (status == 425 && clock_mono_ms() < end_ms);
+	assert_int_equal(status, 200);
+	assert_true(len > SNAPSHOT_BYTES);
+	assert_int_equal(get(path, &text), 404);
+	assert_non_null(strstr(text, "delivered"));
+	expect_log("level=audit");
+	expect_log("outcome=accepted");
+	expect_log("bytes=3145728 outcome=complete delivered=yes");
+	assert_int_equal(stop_pool(), 0);
+}
+
+/* However fast the next request comes, it finds the snapshot delivered. */
+static void
+test_handover(void **state)
+{
+	static const char path[] = "/quick/private/papi/getMemorySnapshot";
+	char id[UUID_MAX];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		take("quick", id);
+		await_status(path, 200);
+		assert_int_equal(get(path, NULL), 404);
+	}
+}
+
+static void
+test_refused(void **state)
+{
+	const char *text;
+
+	(void)state;
+	assert_int_equal(get("/gone/private/papi/takeMemorySnapshot", &text),
+	    503);
+	assert_non_null(strstr(text, "no inspector at X"));
+	assert_non_null(strstr(text, "\r\nRetry-After: "));
+	assert_int_equal(site_count(&site, "gone"), 0);
+	assert_int_equal(get("/gone/private/papi/getCpuProfile", &text), 503);
+	assert_int_equal(site_count(&site, "gone"), 0);
+	expect_log("outcome=refused");
+}
+
+/* The process is gone: the job is told so, within a moment, as the pool is
+ * its parent. */
+static void
+test_killed(void **state)
+{
+	const int64_t began_ms = clock_mono_ms();
+	struct job job;
+	char id[UUID_MAX];
+
+	(void)state;
+	take("dies", id);
+	do {
+		nap(2);
+		job = site_job(&site, "dies", id);
+	} while (!job_is_final(&job) && clock_mono_ms() < began_ms + 20000);
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_int_equal(job.error.code, ERR_INTERRUPTED);
+	await_status("/dies/private/papi/getMemorySnapshot", 404);
+}
+
+/* Have four clients wait for the job.  *ret_text is what a fifth was told. */
+static void
+fill_places(const char *path, int client[4], const char **ret_text)
+{
+	int status;
+	size_t i;
+	char byte;
+
+	for (i = 0; i < 4; i++)
+		client[i] = ask(path, "HTTP_PREFER=wait=25", NULL);
+	for (;;) {
+		status = answer(ask(path, "HTTP_PREFER=wait=1", NULL),
+		    ret_text, NULL);
+		if (status == 429)
+			return;
+		assert_int_equal(status, 200);
+		/* It had a place: one of the four may have come too late. */
+		for (i = 0; i < 4; i++) {
+			if (recv(client[i], &byte, 1,
+			    MSG_PEEK | MSG_DONTWAIT) != 1)
+				continue;
+			assert_int_equal(answer(client[i], NULL, NULL), 429);
+			client[i] = ask(path, "HTTP_PREFER=wait=25", NULL);
+		}
+	}
+}
+
+/* There are two threads and four that wait; a fifth finds no place, but is
+ * answered, as is everybody else. */
+static void
+test_waits(void **state)
+{
+	char id[UUID_MAX], path[128];
+	const char *text;
+	int client[4];
+	size_t i;
+
+	(void)state;
+	take("held", id);
+	(void)snprintf(path, sizeof(path), "/held/private/papi/jobs/%s", id);
+	fill_places(path, client, &text);
+	assert_non_null(strstr(text, "[limits] waiting"));
+	assert_non_null(strstr(text, "\r\nRetry-After: "));
+	assert_int_equal(get(path, NULL), 200);
+	assert_int_equal(get("/livez", NULL), 200);
+	/* A profile needs a place, too; nothing is started without. */
+	assert_int_equal(get("/quick/private/papi/getCpuProfile", &text), 429);
+	assert_int_equal(site_count(&site, "quick"), 0);
+	/* One leaves: its place is free. */
+	(void)close(client[0]);
+	await_status("/quick/private/papi/takeMemorySnapshot", 200);
+	release();
+	for (i = 1; i < 4; i++) {
+		assert_int_equal(answer(client[i], &text, NULL), 200);
+		assert_non_null(strstr(text, "Preference-Applied: wait=25"));
+	}
+	await_status("/held/private/papi/getMemorySnapshot", 200);
+}
+
+static void
+test_profile(void **state)
+{
+	const char *text;
+	size_t len;
+	int client;
+
+	(void)state;
+	client = ask("/held/private/papi/getCpuProfile",
+	    "QUERY_STRING=duration=100", NULL);
+	while (site_count(&site, "held") == 0)
+		nap(2);
+	assert_int_equal(get("/livez", NULL), 200);
+	release();
+	assert_int_equal(answer(client, &text, &len), 200);
+	assert_non_null(strstr(text, "X-Profile-Duration: 100\r\n"));
+	assert_true(len > SNAPSHOT_BYTES);
+}
+
+/* Two that do not read hold both places for downloads, and nobody else. */
+static void
+test_slow_downloads(void **state)
+{
+	char id[UUID_MAX], path[140], byte;
+	const char *text;
+	int client[2];
+	size_t i, len;
+
+	(void)state;
+	take("quick", id);
+	(void)snprintf(path, sizeof(path),
+	    "/quick/private/papi/jobs/%s/artifact", id);
+	await_status(path, 200);
+	for (i = 0; i < 2; i++) {
+		client[i] = ask(path, NULL, NULL);
+		assert_int_equal(recv(client[i], &byte, 1, MSG_PEEK), 1);
+	}
+	assert_int_equal(get(path, &text), 429);
+	assert_non_null(strstr(text, "[limits] downloads"));
+	assert_int_equal(get("/quick/private/papi/jobs", NULL), 200);
+	assert_int_equal(get("/readyz", NULL), 200);
+	assert_int_equal(answer(client[0], NULL, &len), 200);
+	assert_true(len > SNAPSHOT_BYTES);
+	(void)close(client[1]);
+	await_status(path, 200);
+	assert_int_equal(site_job(&site, "quick", id).delivered_at_ms,
+	    JOB_UNKNOWN);
+}
+
+/* More connections that say nothing, or half of something, than there are
+ * threads: the others are served all the same. */
+static void
+test_silent(void **state)
+{
+	static struct front_bytes bytes;
+	static const char *const env[] = { "SCRIPT_NAME=/livez",
+		"REQUEST_METHOD=GET", NULL };
+	int client[12];
+	const char *text;
+	size_t i, len;
+
+	(void)state;
+	bytes.len = 0;
+	front_head(&bytes, env);
+	front_record(&bytes, F_STDIN, 1, "", 0);
+	len = bytes.len;
+	for (i = 0; i < 12; i++) {
+		client[i] = front_connect(socket_path);
+		bytes.len = i * 2;
+		front_send(client[i], &bytes);
+	}
+	assert_int_equal(get("/livez", NULL), 200);
+	assert_int_equal(get("/quick/private/papi/jobs", NULL), 200);
+	/* Those that go on are served. */
+	for (i = 0; i < 12; i += 3) {
+		assert_int_equal(write(client[i], bytes.data + i * 2,
+		    len - i * 2), (ssize_t)(len - i * 2));
+		assert_int_equal(answer(client[i], &text, NULL), 200);
+	}
+	for (i = 0; i < 12; i++)
+		if (i % 3 != 0)
+			(void)close(client[i]);
+	/* And garbage is dropped. */
+	client[0] = front_connect(socket_path);
+	assert_int_equal(write(client[0], "GET / HTTP/1.1\r\n\r\n", 18), 18);
+	assert_false(front_recv(client[0], bytes.data, 1));
+	(void)close(client[0]);
+	assert_int_equal(get("/livez", NULL), 200);
+}
+
+/* At SIGTERM: who waits is told, who downloads gets it all, jobs go on. */
+static void
+test_stop(void **state)
+{
+	char id[UUID_MAX], held[UUID_MAX], path[140], byte;
+	const char *text;
+	int waiter[4], client, late, status;
+	size_t i, len;
+
+	(void)state;
+	take("quick", id);
+	(void)snprintf(path, sizeof(path),
+	    "/quick/private/papi/jobs/%s/artifact", id);
+	await_status(path, 200);
+	client = ask(path, NULL, NULL);
+	assert_int_equal(recv(client, &byte, 1, MSG_PEEK), 1);
+	take("held", held);
+	(void)snprintf(path, sizeof(path), "/held/private/papi/jobs/%s", held);
+	fill_places(path, waiter, &text);
+
+	assert_int_equal(kill(pool_pid, SIGTERM), 0);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(answer(waiter[i], &text, NULL), 503);
+		assert_non_null(strstr(text, "stopping"));
+		assert_non_null(strstr(text, "\r\nRetry-After: "));
+		assert_non_null(strstr(text, held));
+	}
+	/* Nobody takes this one any more; a next pool would. */
+	late = front_connect(socket_path);
+	assert_int_equal(answer(client, NULL, &len), 200);
+	assert_true(len > SNAPSHOT_BYTES);
+	assert_int_equal(waitpid(pool_pid, &status, 0), pool_pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(site_job(&site, "held", held).state, JOB_RUNNING);
+	start_pool();
+	(void)close(late);
+	assert_int_equal(get(path, &text), 200);
+	assert_non_null(strstr(text, "\"running\""));
+	release();
+	await_status("/held/private/papi/getMemorySnapshot", 200);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		TEST(test_main_job),
+		TEST(test_handover),
+		TEST(test_refused),
+		TEST(test_killed),
+		TEST(test_waits),
+		TEST(test_profile),
+		TEST(test_slow_downloads),
+		TEST(test_silent),
+		TEST(test_stop),
+	};
+
+	if (strcmp(program_invocation_short_name, "podprof-capture") == 0)
+		return run_capture(argc, argv);
+	if (strcmp(program_invocation_short_name, "pool") == 0)
+		return run_pool(argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
