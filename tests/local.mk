@@ -31,7 +31,7 @@ endif
 
 LINTS = tests/lint/layers.sh tests/lint/headers.sh tests/lint/config.sh \
 	tests/lint/schema.sh tests/lint/man.sh
-TESTS += $(LINTS)
+TESTS += $(LINTS) tests/e2e/cli.sh
 EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak
 EXTRA_DIST += tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
 	tests/e2e/harness.py tests/e2e/fastcgi.py tests/e2e/soak.py \

@@ -1,5 +1,6 @@
 # Fuzz targets, replaying their corpus as tests.
-FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_conf tests/fuzz/fuzz_token
+FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_conf tests/fuzz/fuzz_token \
+	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
 FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS)
@@ -10,4 +11,9 @@ tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/replay.c
 tests_fuzz_fuzz_conf_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c tests/fuzz/replay.c
 tests_fuzz_fuzz_token_LDADD = $(FUZZ_LIBS)
-EXTRA_DIST += tests/fuzz/corpus
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_request_LDADD = libfront.a $(FUZZ_LIBS) $(SQLITE_LIBS)
+tests_fuzz_fuzz_gate_SOURCES = tests/fuzz/fuzz_gate.c tests/fuzz/replay.c
+tests_fuzz_fuzz_gate_LDADD = $(FUZZ_LIBS) $(FCGI_LIBS)
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run
