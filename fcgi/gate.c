@@ -37,9 +37,16 @@
 #define RECORD_BEGIN 1
 #define RECORD_ABORT 2
 #define RECORD_PARAMS 4
+#define RECORD_STDIN 5
 #define RECORD_HEADER 8
 #define RECORD_BEGIN_BODY 8
 #define ROLE_RESPONDER 1
+
+/* The header of a record. */
+struct record {
+	unsigned type, id;
+	size_t content, padding;
+};
 
 struct gate {
 	bool fastcgi;
@@ -48,6 +55,9 @@ struct gate {
 	char *const *env;
 	FCGX_Request fcgx;
 	bool open;		/* fcgx has streams */
+	unsigned id;		/* of the FastCGI request */
+	size_t head_bytes;
+	struct record record;	/* of the body: what of it is still to come */
 	bool body_read;
 
 	struct gate_watch *watch;
@@ -250,12 +260,6 @@ gate_accept(struct gate_watch *watch, int64_t read_ms, struct gate **ret_gate,
 	return 0;
 }
 
-/* The header of a record. */
-struct record {
-	unsigned type, id;
-	size_t content, padding;
-};
-
 static bool
 parse_record(const unsigned char *p, struct record *record)
 {
@@ -303,7 +307,8 @@ are_pairs(const unsigned char *p, size_t left)
 }
 
 /*
- * Judge the len bytes that have come in; their PARAMS are moved together.
+ * Judge the len bytes that have come in; their PARAMS are moved together.  Of a
+ * whole head tells the request's id and how many bytes it has.
  * libfcgi forgets the padding of the first record and of the last, and would
  * read it as records that nobody has looked at; so they may have none.
  *
@@ -311,7 +316,8 @@ are_pairs(const unsigned char *p, size_t left)
  *	params | PARAMS | PARAMS …
  */
 static enum gate_head
-judge_head(unsigned char *head, size_t len)
+judge_head(unsigned char *head, size_t len, unsigned *ret_id,
+    size_t *ret_bytes)
 {
 	struct record begin, record;
 	unsigned char *params = head;
@@ -332,10 +338,13 @@ judge_head(unsigned char *head, size_t len)
 		    record.type != RECORD_PARAMS || record.id != begin.id)
 			return GATE_HEAD_BAD;
 		at += RECORD_HEADER;
-		if (record.content == 0)
+		if (record.content == 0) {
+			*ret_id = begin.id;
+			*ret_bytes = at;
 			return record.padding == 0 &&
 			    are_pairs(params, params_len)
 			    ? GATE_HEAD_WHOLE : GATE_HEAD_BAD;
+		}
 		if (at + record.content > len)
 			break;
 		memmove(params + params_len, head + at, record.content);
@@ -345,7 +354,7 @@ judge_head(unsigned char *head, size_t len)
 }
 
 enum gate_head
-gate_head(const struct gate *gate, int ms)
+gate_head(struct gate *gate, int ms)
 {
 	const int64_t end_ms = clock_mono_ms() + ms;
 	struct pollfd pfd = { .fd = gate->fd, .events = POLLIN };
@@ -361,7 +370,8 @@ gate_head(const struct gate *gate, int ms)
 		if (n == 0 || (n < 0 && !is_nothing_there(errno)))
 			return GATE_HEAD_BAD;
 		if (n > 0)
-			state = judge_head(head, (size_t)n);
+			state = judge_head(head, (size_t)n, &gate->id,
+			    &gate->head_bytes);
 		left_ms = end_ms - clock_mono_ms();
 		if (state != GATE_HEAD_PART || left_ms <= 0)
 			return state;
@@ -374,28 +384,54 @@ gate_head(const struct gate *gate, int ms)
 	}
 }
 
+/*
+ * Move the head, which has been judged, into a pipe: libfcgi reads it there and
+ * sees nothing else of what the peer sends.
+ */
+static int
+take_head(struct gate *gate, int *ret_fd, struct err *err)
+{
+	unsigned char head[GATE_HEAD_MAX];
+	int ends[2];
+	ssize_t n;
+
+	n = recv(gate->fd, head, gate->head_bytes, MSG_DONTWAIT);
+	if (n < 0 || (size_t)n != gate->head_bytes)
+		return err_set(err, ERR_INVALID,
+		    "a connection that broke off after its head");
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return err_set_errno(
+		    err, ERR_LIMIT, errno, "a pipe for the head of a request");
+	/* It has room for all: GATE_HEAD_MAX is a pipe's size. */
+	n = write(ends[1], head, gate->head_bytes);
+	(void)close(ends[1]);
+	if (n < 0 || (size_t)n != gate->head_bytes) {
+		(void)close(ends[0]);
+		return err_set(err, ERR_LIMIT,
+		    "no room for the head of a request");
+	}
+	*ret_fd = ends[0];
+	return 0;
+}
+
 int
 gate_read_head(struct gate *gate, struct err *err)
 {
 	FCGX_Request *fcgx = &gate->fcgx;
-	int copy;
+	int head;
 
 	if (!gate->fastcgi)
 		return 0;
-	/* On failure libfcgi closes the descriptor it was given: a copy, so
-	 * that ours cannot become another thread's under the watchdog. */
-	copy = fcntl(gate->fd, F_DUPFD_CLOEXEC, 3);
-	if (copy < 0)
-		return err_set_errno(
-		    err, ERR_INVALID, errno, "a connection's descriptor");
+	if (take_head(gate, &head, err) != 0)
+		return -1;
 	(void)FCGX_InitRequest(fcgx, -1, 0);
-	fcgx->ipcFd = copy;
+	fcgx->ipcFd = head;		/* on failure libfcgi closes it */
 	fcgx->keepConnection = 1;	/* accept: keep what is open */
 	fcgx->detached = 1;		/* close: do not wait for the peer */
 	if (FCGX_Accept_r(fcgx) < 0)
 		return err_set(err, ERR_INVALID,
 		    "libfcgi does not take the head of a request");
-	(void)close(copy);
+	(void)close(head);
 	fcgx->ipcFd = gate->fd;
 	gate->open = true;
 	gate->env = fcgx->envp;
@@ -434,14 +470,41 @@ gate_env(const struct gate *gate, const char *name)
 	return NULL;
 }
 
-/* Up to size bytes; 0 at the end; -1 if it broke off. */
-static ssize_t
-read_fastcgi(struct gate *gate, char *data, int size)
+/* Exactly len bytes of the connection; trash: they are not wanted. */
+static bool
+read_whole(int fd, void *data, size_t len)
 {
-	int n = FCGX_GetStr(data, size, gate->fcgx.in);
+	return len == 0 || recv(fd, data, len, MSG_WAITALL) == (ssize_t)len;
+}
 
-	if (FCGX_GetError(gate->fcgx.in) != 0)
+/*
+ * Up to size bytes of the STDIN records; 0 at the end; -1 if it broke off, or
+ * if the peer sends anything else.
+ */
+static ssize_t
+read_fastcgi(struct gate *gate, char *data, size_t size)
+{
+	unsigned char head[RECORD_HEADER], padding[UINT8_MAX];
+	struct record *record = &gate->record;
+	ssize_t n;
+
+	while (record->content == 0 && !gate->body_read) {
+		if (!read_whole(gate->fd, padding, record->padding) ||
+		    !read_whole(gate->fd, head, sizeof(head)) ||
+		    !parse_record(head, record) ||
+		    record->type != RECORD_STDIN || record->id != gate->id)
+			return -1;
+		if (record->content == 0)
+			gate->body_read = read_whole(
+			    gate->fd, padding, record->padding);
+	}
+	if (gate->body_read)
+		return 0;
+	n = recv(gate->fd, data,
+	    size < record->content ? size : record->content, 0);
+	if (n <= 0)
 		return -1;
+	record->content -= (size_t)n;
 	return n;
 }
 
@@ -500,7 +563,7 @@ read_pieces(struct gate *gate, int64_t want, struct buf *body,
 		if (max == 0)
 			return 0;
 		n = gate->fastcgi
-		    ? read_fastcgi(gate, piece, (int)max)
+		    ? read_fastcgi(gate, piece, max)
 		    : read_cgi(gate, piece, max, deadline_ms);
 		if (n < 0)
 			return err_set(

@@ -61,9 +61,10 @@ MUST int gate_accept(struct gate_watch *watch, int64_t read_ms,
  * Has the request's head arrived?  Waits up to ms for it; web servers send it
  * in one piece, right after they connect.
  *
- * What libfcgi would trust blindly is looked at here, before it reads a byte:
- * a head is one BEGIN_REQUEST for a responder, then PARAMS of the same request
- * with lengths that fit, GATE_HEAD_MAX bytes at most.
+ * What libfcgi would trust blindly is looked at here: a head is one
+ * BEGIN_REQUEST for a responder, then PARAMS of the same request with lengths
+ * that fit, GATE_HEAD_MAX bytes at most.  libfcgi gets these bytes and no
+ * others; the body is read without it.
  */
 #define GATE_HEAD_MAX (64 << 10)
 enum gate_head {
@@ -71,7 +72,7 @@ enum gate_head {
 	GATE_HEAD_PART,
 	GATE_HEAD_BAD,	/* of no use any more: not FastCGI, or the peer left */
 };
-enum gate_head gate_head(const struct gate *gate, int ms);
+enum gate_head gate_head(struct gate *gate, int ms);
 
 /*
  * Read the head, after GATE_HEAD_WHOLE; under CGI there is nothing to do.

@@ -24,7 +24,8 @@ read_all(const uint8_t *data, size_t size)
 	(void)shutdown(pair[1], SHUT_WR);
 	gate->fastcgi = true;
 	gate->fd = pair[0];
-	if (gate_read_head(gate, &err) != 0)
+	if (gate_head(gate, 0) != GATE_HEAD_WHOLE ||
+	    gate_read_head(gate, &err) != 0)
 		abort();
 	(void)gate_env(gate, "SCRIPT_NAME");
 	buf_init(&body, 1000);
@@ -38,6 +39,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned char *head;
+	unsigned id;
+	size_t bytes;
 
 	if (size == 0)
 		return 0;
@@ -47,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (head == NULL)
 		abort();
 	memcpy(head, data, size);
-	if (judge_head(head, size) == GATE_HEAD_WHOLE)
+	if (judge_head(head, size, &id, &bytes) == GATE_HEAD_WHOLE)
 		read_all(data, size);
 	free(head);
 	return 0;

@@ -372,6 +372,40 @@ run_watch(void *arg)
 
 /* The peer sends one byte and then nothing: the watchdog ends it, long before
  * one read would give up. */
+/* Inside a body nothing else has any business: libfcgi would trust the lengths
+ * of a management record, and die of them. */
+static void
+test_foreign_records(void **state)
+{
+	static const char values[] = "\xff\xff\xff\xf0\x80\x00\x00\x10name";
+	static const struct {
+		int type;
+		unsigned id;
+	} cases[] = { { 9, 0 }, { F_STDIN, 2 }, { 2, 1 }, { 4, 1 }, { 8, 1 } };
+	struct gate *gate;
+	struct buf body;
+	struct err err;
+	size_t i;
+	int client;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)reset(NULL);
+		front_head(&bytes, env_get);
+		front_record(&bytes, F_STDIN, 1, "he", 2);
+		front_record(&bytes, cases[i].type, cases[i].id, values,
+		    sizeof(values) - 1);
+		front_record(&bytes, F_STDIN, 1, "", 0);
+		gate = accept_request(&client);
+		buf_init(&body, 100);
+		assert_err(gate_read_body(gate, &body, &err), err, ERR_INVALID,
+		    "broke off");
+		buf_fini(&body);
+		gate_drop(&gate);
+		(void)close(client);
+	}
+}
+
 static void
 test_stuck_body(void **state)
 {
@@ -662,6 +696,7 @@ main(void)
 		cmocka_unit_test_setup(test_bad, reset),
 		cmocka_unit_test_setup(test_gone, reset),
 		cmocka_unit_test_setup(test_bodies, reset),
+		cmocka_unit_test_setup(test_foreign_records, reset),
 		cmocka_unit_test_setup(test_stuck_body, reset),
 		cmocka_unit_test_setup(test_peer, reset),
 		cmocka_unit_test_setup(test_write_to_nobody, reset),
