@@ -73,7 +73,8 @@ npm_package()
 	[ ! -e "$build/npm/$1/done" ] || return 0
 	mkdir -p "$build/npm/$1"
 	echo '{"private":true}' >"$build/npm/$1/package.json"
-	(cd "$build/npm/$1" && npm install --no-audit --no-fund --silent "$2") \
+	(cd "$build/npm/$1" && npm install --no-audit --no-fund \
+		--loglevel=error "$2") \
 		>>"$build/logs/npm.log" 2>&1 || {
 		tail -n 20 "$build/logs/npm.log" >&2
 		die "npm install $2 failed, see above"

@@ -1,4 +1,5 @@
 """Requests that nobody honest sends."""
+import contextlib
 import os
 import socket
 import time
@@ -138,6 +139,14 @@ BROKEN = {
 }
 
 
+def broken(site, records):
+    """A connection with these records, which the pool may refuse midway."""
+    connection = fastcgi.connect(site.socket)
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(records)
+    return connection
+
+
 @once("FastCGI records that are broken: the pool lives, others are answered")
 def _(run):
     site = Site(run, "nginx", fakes=1)
@@ -147,16 +156,14 @@ def _(run):
         site.start()
         pid = site.pool.pid
         for what, records in BROKEN.items():
-            with fastcgi.connect(site.socket) as connection:
-                connection.sendall(records)
+            broken(site, records).close()
             answer = fastcgi.call(site.socket, fastcgi.request("/livez"))
             matches(answer.decode(), r"^Status: 200", f"/livez after {what}")
         # All of them at once, and nobody closes: they must not keep a thread
         # for ever.
         held = []
         for records in list(BROKEN.values()) * 2:
-            held.append(fastcgi.connect(site.socket))
-            held[-1].sendall(records)
+            held.append(broken(site, records))
         began = time.monotonic()
         reply = site.request("GET", "/livez", timeout=60).expect(200)
         check(reply.seconds < 20, f"/livez took {reply.seconds:.1f} s")
