@@ -45,9 +45,10 @@ static bool
 is_lease_over(const struct job *job)
 {
 	int64_t left_ms = job->lease_until_ms - clock_utc_ms();
+	int64_t whole_ms =
+	    job->state == JOB_QUEUED ? JOB_QUEUE_MS : JOB_LEASE_MS;
 
-	return left_ms <= 0 || left_ms > 2 *
-	    (job->state == JOB_QUEUED ? JOB_QUEUE_MS : JOB_LEASE_MS);
+	return left_ms <= 0 || left_ms > 2 * whole_ms;
 }
 
 /* It exists, but neither works nor ends: stopped, or stuck in a hung disk. */

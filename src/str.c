@@ -291,8 +291,9 @@ str_unhex(const char *hex, size_t len, void *out)
 		if (str_hex_digit(hex[i]) < 0)
 			return false;
 	for (i = 0; i < len; i++)
-		bytes[i] = (unsigned char)(str_hex_digit(hex[2 * i]) << 4 |
-		    str_hex_digit(hex[2 * i + 1]));
+		bytes[i] = (unsigned char)(
+		    (unsigned)str_hex_digit(hex[2 * i]) << 4 |
+		    (unsigned)str_hex_digit(hex[2 * i + 1]));
 	return true;
 }
 

@@ -225,6 +225,7 @@ target_find(struct ws *ws, const char *inspector, int64_t deadline_ms,
 	int ret = -1;
 
 	memset(&target, 0, sizeof(target));
+	(void)err_set(&why, ERR_TARGET_UNREACHABLE, "it has no address");
 	if (place_parse(inspector, &place, err) != 0 ||
 	    place_resolve(&place, &list, err) != 0)
 		return -1;
