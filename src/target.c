@@ -219,7 +219,7 @@ target_find(struct ws *ws, const char *inspector, int64_t deadline_ms,
     struct target *ret_target, struct err *err)
 {
 	struct addrinfo *list = NULL, *found;
-	struct place place;
+	struct place place = { .path = "" };
 	struct target target;
 	struct err why;
 	int ret = -1;
