@@ -4,6 +4,7 @@
  */
 #include "auth.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct auth {
 	char hostname[HOST_MAX];
 	pthread_mutex_t lock;		/* of what follows */
 	struct token_list *tokens;	/* NULL: not read, or not readable */
+	bool is_missing;		/* there is no such file */
 	struct stat seen;		/* the file that tokens came from */
 	bool is_settled;		/* it was not new when it was read */
 };
@@ -76,7 +78,8 @@ refresh(struct auth *auth, struct err *err)
 
 	memset(&now, 0, sizeof(now));
 	/* If it cannot be looked at, reading it will say why. */
-	if (stat(path, &now) == 0 && auth->tokens != NULL &&
+	auth->is_missing = stat(path, &now) != 0 && errno == ENOENT;
+	if (!auth->is_missing && auth->tokens != NULL &&
 	    auth->is_settled && is_same_file(&now, &auth->seen))
 		return 0;
 	token_list_free(&auth->tokens);
@@ -90,6 +93,16 @@ refresh(struct auth *auth, struct err *err)
 	return -1;
 }
 
+/* Whoever has opened the service to all may have no tokens at all; a file that
+ * is there and cannot be read is another matter. */
+static bool
+needs_no_file(const struct auth *auth)
+{
+	return auth->is_missing &&
+	    (auth->conf->auth_anonymous != ROLE_NONE ||
+	    auth->conf->auth_remote_user != ROLE_NONE);
+}
+
 int
 auth_check_tokens(struct auth *auth, struct err *err)
 {
@@ -97,6 +110,8 @@ auth_check_tokens(struct auth *auth, struct err *err)
 
 	(void)pthread_mutex_lock(&auth->lock);
 	rc = refresh(auth, err);
+	if (rc != 0 && needs_no_file(auth))
+		rc = 0;
 	(void)pthread_mutex_unlock(&auth->lock);
 	return rc;
 }
@@ -113,6 +128,8 @@ match(struct auth *auth, const char *secret, struct principal *ret_who,
 	rc = refresh(auth, err);
 	if (rc == 0)
 		token = token_list_match(auth->tokens, secret);
+	else if (secret[0] == '\0' && needs_no_file(auth))
+		rc = 0;
 	if (token != NULL) {
 		(void)str_copy(
 		    ret_who->who, sizeof(ret_who->who), token->name);

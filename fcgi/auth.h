@@ -44,7 +44,8 @@ void auth_free(struct auth **auth);
  *   ERR_FORBIDDEN        a browser sent it for another site, or a Host that
  *                        [auth] hosts does not allow
  *   ERR_STATE            the tokens file is not there, cannot be read or is
- *                        malformed: nobody gets in
+ *                        malformed: nobody gets in.  Only where [auth] opens
+ *                        the service to those without a token may it be absent
  *   ERR_NOMEM
  */
 MUST int auth_check(struct auth *auth, const struct gate *gate,

@@ -94,8 +94,8 @@ fail(const struct db *db, int rc, struct err *err)
 		return err_set(err, ERR_STATE, "database %s: another process "
 		    "held its lock for over %d ms", db->path, DB_BUSY_MS);
 	case SQLITE_FULL:
-		return err_set(err, ERR_SPACE, "database %s: %s", db->path,
-		    text);
+		return err_set(err, ERR_SPACE, "database %s: %s: make room "
+		    "on its disk", db->path, text);
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
 		if (rc == SQLITE_IOERR_NOMEM)

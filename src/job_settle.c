@@ -148,12 +148,16 @@ int
 job_settle_one(struct db *db, const char *state_dir, struct job *job,
     struct err *err)
 {
-	struct err why;
+	struct err why, fault;
 
 	if (job_is_final(job) || !is_gone(job, &why))
 		return 1;
-	if (interrupt(db, state_dir, job, &why, NULL) != 0) {
+	if (interrupt(db, state_dir, job, &why, &fault) != 0) {
 		job_judge(job);
+		/* What keeps us from writing is what ended the capture. */
+		if (fault.code == ERR_SPACE)
+			(void)err_set(&job->error, ERR_SPACE, "%s; %s",
+			    fault.msg, why.msg);
 		return 1;
 	}
 	/* Whoever was faster, the row tells. */

@@ -299,8 +299,8 @@ test_browsers(void **state)
 	    ERR_FORBIDDEN, "not this host");
 }
 
-/* A tokens file that cannot be used lets nobody in, not even those who need
- * none; and the file is read again when it changes. */
+/* A tokens file that cannot be used lets nobody in, but for those who need
+ * none where there is no file; and it is read again when it changes. */
 static void
 test_tokens_file(void **state)
 {
@@ -314,13 +314,23 @@ test_tokens_file(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_err(check_bearer("Bearer ", secret[0], &who, &err), err,
 	    ERR_STATE, path);
+	/* Opened to all, it may do without a file … */
+	assert_ok(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
+	    err);
+	assert_string_equal(who.who, "anonymous");
+	assert_ok(auth_check_tokens(auth, &err), err);
+	/* … else not. */
+	conf.auth_anonymous = ROLE_NONE;
 	assert_err(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
 	    err, ERR_STATE, path);
 	assert_err(auth_check_tokens(auth, &err), err, ERR_STATE, path);
+	conf.auth_anonymous = ROLE_OPERATOR;
 	(void)memcpy(old, secret[0], sizeof(old));
 	write_tokens("broken\n");
 	assert_err(check_bearer("Bearer ", secret[0], &who, &err), err,
 	    ERR_STATE, ":3:");
+	assert_err(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
+	    err, ERR_STATE, ":3:");
 	write_tokens("");
 	assert_ok(check_bearer("Bearer ", secret[0], &who, &err), err);
 	assert_ok(auth_check_tokens(auth, &err), err);
