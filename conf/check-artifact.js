@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Says whether a heap snapshot or CPU profile is whole.
 //
-//	node check-artifact.js FILE.heapsnapshot|FILE.cpuprofile [--function NAME]
+//	node check-artifact.js FILE.heapsnapshot
+//	node check-artifact.js FILE.cpuprofile [--function NAME]
 //
 // --function NAME  a CPU profile must have samples in a function of that name
 //
@@ -20,7 +21,8 @@ function need(condition, message) {
 }
 
 function needArray(owner, name) {
-	need(owner && Array.isArray(owner[name]), `${name} is missing or no array`);
+	need(owner && Array.isArray(owner[name]),
+		`${name} is missing or no array`);
 	need(owner[name].length > 0, `${name} is empty`);
 	return owner[name];
 }
@@ -46,26 +48,28 @@ function fieldIndex(fields, name) {
 }
 
 function checkNodes(heap, meta) {
+	const count = heap.snapshot.node_count;
 	const fields = needArray(meta, 'node_fields');
 	const nodes = needArray(heap, 'nodes');
 	const name = fieldIndex(fields, 'name');
 	const edgeCount = fieldIndex(fields, 'edge_count');
 	let edges = 0;
 
-	need(nodes.length === heap.snapshot.node_count * fields.length,
-		`${nodes.length} numbers in nodes are not ${heap.snapshot.node_count}` +
-		` nodes of ${fields.length} fields`);
+	need(nodes.length === count * fields.length, `${nodes.length} numbers` +
+		` in nodes are not ${count} nodes of ${fields.length} fields`);
 	for (let i = 0; i < nodes.length; i += fields.length) {
 		need(isIndex(nodes[i + name], heap.strings),
-			`node ${i / fields.length} has name ${nodes[i + name]},` +
-			` but there are ${heap.strings.length} strings`);
+			`node ${i / fields.length} has name` +
+			` ${nodes[i + name]}, but there are` +
+			` ${heap.strings.length} strings`);
 		edges += nodes[i + edgeCount];
 	}
-	need(edges === heap.snapshot.edge_count,
-		`the nodes count ${edges} edges, the file ${heap.snapshot.edge_count}`);
+	need(edges === heap.snapshot.edge_count, `the nodes count ${edges}` +
+		` edges, the file ${heap.snapshot.edge_count}`);
 }
 
 function checkEdges(heap, meta) {
+	const count = heap.snapshot.edge_count;
 	const fields = needArray(meta, 'edge_fields');
 	const edges = needArray(heap, 'edges');
 	const types = needArray(needArray(meta, 'edge_types'), 0);
@@ -74,32 +78,36 @@ function checkEdges(heap, meta) {
 	const toNode = fieldIndex(fields, 'to_node');
 	const width = meta.node_fields.length;
 
-	need(edges.length === heap.snapshot.edge_count * fields.length,
-		`${edges.length} numbers in edges are not ${heap.snapshot.edge_count}` +
-		` edges of ${fields.length} fields`);
+	need(edges.length === count * fields.length, `${edges.length} numbers` +
+		` in edges are not ${count} edges of ${fields.length} fields`);
 	for (let i = 0; i < edges.length; i += fields.length) {
 		const to = edges[i + toNode];
 		need(isIndex(to, heap.nodes) && to % width === 0,
 			`edge ${i / fields.length} leads to ${to}, no node`);
-		const numbered = ['element', 'hidden'].includes(types[edges[i + type]]);
-		need(numbered || isIndex(edges[i + name], heap.strings),
-			`edge ${i / fields.length} has name ${edges[i + name]},` +
-			` but there are ${heap.strings.length} strings`);
+		const kind = types[edges[i + type]];
+		need(kind === 'element' || kind === 'hidden' ||
+			isIndex(edges[i + name], heap.strings),
+			`edge ${i / fields.length} has name` +
+			` ${edges[i + name]}, but there are` +
+			` ${heap.strings.length} strings`);
 	}
 }
 
 function checkSnapshot(heap) {
-	need(heap && heap.snapshot && heap.snapshot.meta, 'snapshot.meta is missing');
+	need(heap && heap.snapshot && heap.snapshot.meta,
+		'snapshot.meta is missing');
 	const strings = needArray(heap, 'strings');
-	need(strings.every((s) => typeof s === 'string'), 'strings holds no string');
+	need(strings.every((s) => typeof s === 'string'),
+		'strings holds what is no string');
 	checkNodes(heap, heap.snapshot.meta);
 	checkEdges(heap, heap.snapshot.meta);
-	return `${heap.snapshot.node_count} nodes, ${heap.snapshot.edge_count} edges,` +
-		` ${strings.length} strings`;
+	return `${heap.snapshot.node_count} nodes,` +
+		` ${heap.snapshot.edge_count} edges, ${strings.length} strings`;
 }
 
 function checkProfile(profile, wantedFunction) {
-	const nodes = new Map(needArray(profile, 'nodes').map((n) => [n.id, n]));
+	const nodes = new Map(
+		needArray(profile, 'nodes').map((node) => [node.id, node]));
 	const samples = needArray(profile, 'samples');
 	const deltas = needArray(profile, 'timeDeltas');
 	let wanted = 0;
@@ -107,9 +115,11 @@ function checkProfile(profile, wantedFunction) {
 	need(nodes.size === profile.nodes.length, 'two nodes have one id');
 	need(samples.length === deltas.length,
 		`${samples.length} samples, but ${deltas.length} timeDeltas`);
-	need(profile.endTime > profile.startTime, 'endTime is not after startTime');
+	need(profile.endTime > profile.startTime,
+		'endTime is not after startTime');
 	for (const node of nodes.values()) {
-		need(node.callFrame && typeof node.callFrame.functionName === 'string',
+		const { functionName } = node.callFrame || {};
+		need(typeof functionName === 'string',
 			`node ${node.id} has no callFrame.functionName`);
 		need((node.children || []).every((id) => nodes.has(id)),
 			`node ${node.id} has a child that is no node`);
@@ -122,12 +132,13 @@ function checkProfile(profile, wantedFunction) {
 	need(wantedFunction === null || wanted > 0,
 		`no sample is in function ${wantedFunction}`);
 	return `${nodes.size} nodes, ${samples.length} samples` +
-		(wantedFunction === null ? '' : `, ${wanted} of them in ${wantedFunction}`);
+		(wantedFunction === null ? '' :
+			`, ${wanted} of them in ${wantedFunction}`);
 }
 
 function usage() {
-	console.error('usage: check-artifact.js FILE.heapsnapshot|FILE.cpuprofile' +
-		' [--function NAME]');
+	console.error('usage: check-artifact.js FILE.heapsnapshot\n' +
+		'       check-artifact.js FILE.cpuprofile [--function NAME]');
 	process.exit(2);
 }
 

@@ -35,11 +35,13 @@ function readOptions(args) {
 	const options = { port: 0, heapMb: 20 };
 	for (let i = 0; i < args.length; i += 2) {
 		if (args[i] === '--port')
-			options.port = readNumber('--port', args[i + 1], 0, 65535);
+			options.port = readNumber('--port', args[i + 1],
+				0, 65535);
 		else if (args[i] === '--heap-mb')
-			options.heapMb = readNumber('--heap-mb', args[i + 1], 1, 4000);
+			options.heapMb = readNumber('--heap-mb', args[i + 1],
+				1, 4000);
 		else
-			fail(`${args[i]}: no such option; there are --port and --heap-mb`);
+			fail(`${args[i]}: there are only --port and --heap-mb`);
 	}
 	return options;
 }
@@ -56,7 +58,7 @@ class Customer {
 		this.address = {
 			city: CITIES[number % CITIES.length],
 			lines: [`${number} Main Street`, `Floor ${number % 40}`],
-			position: { latitude: number / 1000, longitude: -number / 700 },
+			position: { x: number / 1000, y: -number / 700 },
 		};
 		this.orders = new Map();
 	}
@@ -67,10 +69,11 @@ class Order {
 		this.number = number;
 		this.customer = customer;
 		this.note = `${NOTES[number % NOTES.length]} ${number}`;
-		this.tags = new Set([`tag-${number % 97}`, CITIES[number % CITIES.length]]);
+		this.tags = new Set([`tag-${number % 97}`]);
+		this.tags.add(customer.address.city);
 		this.items = [];
 		for (let i = 0; i <= number % 4; i++)
-			this.items.push({ article: `A-${number}-${i}`, amount: i + 0.5 });
+			this.items.push({ name: `A-${number}-${i}`, price: i / 2 });
 		// A closure that keeps its order alive.
 		this.describe = () => `${this.number}: ${this.note}`;
 		customer.orders.set(number, this);
@@ -126,7 +129,8 @@ function watchStalls() {
 	let last = performance.now();
 	setInterval(() => {
 		const now = performance.now();
-		watch.longestMs = Math.max(watch.longestMs, now - last - everyMs);
+		watch.longestMs = Math.max(watch.longestMs,
+			now - last - everyMs);
 		last = now;
 	}, everyMs);
 	return watch;
@@ -156,7 +160,8 @@ function main() {
 	});
 	server.on('error', (error) => fail(error.message));
 	server.listen(options.port, '127.0.0.1', () => {
-		console.log(`listening on http://127.0.0.1:${server.address().port}`);
+		const { port } = server.address();
+		console.log(`listening on http://127.0.0.1:${port}`);
 	});
 	// As PID 1 of a container it would not be ended by them otherwise.
 	for (const signal of ['SIGTERM', 'SIGINT'])

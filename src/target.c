@@ -144,10 +144,12 @@ list_pick(const char *text, size_t len, char path[TARGET_PATH_MAX],
 	const char *type, *url, *at;
 	int ret = -1;
 
-	if (json_parse(text, len, &list, err) != 0 || !json_is_array(list)) {
-		if (err == NULL || err->code != ERR_NOMEM)
-			(void)err_set(err, ERR_TARGET_REFUSED,
-			    "GET /json/list gave no list");
+	if (json_parse(text, len, &list, err) != 0 &&
+	    (err == NULL || err->code == ERR_NOMEM))
+		goto out;
+	if (!json_is_array(list)) {
+		(void)err_set(err, ERR_TARGET_REFUSED,
+		    "GET /json/list gave no list");
 		goto out;
 	}
 	for (item = json_first(list); item != NULL; item = json_next(item)) {

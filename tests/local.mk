@@ -33,7 +33,7 @@ LINTS = tests/lint/layers.sh tests/lint/headers.sh tests/lint/config.sh \
 	tests/lint/schema.sh tests/lint/man.sh
 TESTS += $(LINTS) tests/e2e/cli.sh
 EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak
-EXTRA_DIST += tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
+EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
 	tests/e2e/harness.py tests/e2e/fastcgi.py tests/e2e/soak.py \
 	tests/e2e/case_auth.py tests/e2e/case_deploy.py \
 	tests/e2e/case_failure.py tests/e2e/case_hostile.py \

@@ -5,6 +5,8 @@
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=${PODPROF_TEST_BUILD:-$top/build/tests}
 PATH=$PATH:/usr/sbin:/sbin
+PYTHONPYCACHEPREFIX=$build/python
+export PATH PYTHONPYCACHEPREFIX
 exec </dev/null
 
 die()

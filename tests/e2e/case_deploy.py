@@ -286,7 +286,8 @@ def _(run):
                 ("[podprof]\nthreads = 0\n", r"podprof.conf:2: .*1.*256"),
                 ("[podprof]\ncolour = red\n", r"podprof.conf:2: .*colour"),
                 ("[server]\n", r"podprof.conf:1: .*server"),
-                (good + "[auth]\ntokens = /x\n", r"podprof.conf:[0-9]+: .*auth"),
+                (good + "[auth]\ntokens = /x\n",
+                 r"podprof.conf:[0-9]+: .*auth"),
                 (good.replace(str(site.state), "/nonexistent/state"),
                  r"/nonexistent/state")):
             site.conf.write_text(text)

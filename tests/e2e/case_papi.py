@@ -142,7 +142,8 @@ TEXT_ACCEPTS = (
     "image/png")
 JSON_ACCEPTS = (
     "application/json", "application/problem+json",
-    "application/json, */*;q=0.1", "APPLICATION/JSON ; Q=0.9 , text/plain;q=0.2",
+    "application/json, */*;q=0.1",
+    "APPLICATION/JSON ; Q=0.9 , text/plain;q=0.2",
     "application/problem+json;q=0.4, text/html")
 
 

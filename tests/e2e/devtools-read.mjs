@@ -48,7 +48,8 @@ function transpile(esbuild, name, seen) {
 		{ loader: 'ts', format: 'esm', target: 'es2022' });
 	fs.writeFileSync(target, code);
 	for (const [, to] of code.matchAll(IMPORT))
-		transpile(esbuild, path.join(path.dirname(name), `${to}.ts`), seen);
+		transpile(esbuild, path.join(path.dirname(name), `${to}.ts`),
+			seen);
 }
 
 function load(name) {
@@ -61,7 +62,8 @@ async function prepare() {
 	if (fs.existsSync(done))
 		return;
 	const require = createRequire(import.meta.url);
-	const esbuild = require(path.resolve(npm, 'esbuild/node_modules/esbuild'));
+	const esbuild = require(
+		path.resolve(npm, 'esbuild/node_modules/esbuild'));
 	const seen = new Set();
 	for (const name of [LOADER, SNAPSHOT, PROFILE])
 		transpile(esbuild, name, seen);
