@@ -57,7 +57,7 @@ class Customer {
 		this.name = `Клиент №${number}`;
 		this.address = {
 			city: CITIES[number % CITIES.length],
-			lines: [`${number} Main Street`, `Floor ${number % 40}`],
+			lines: [`${number} Main St`, `Floor ${number % 40}`],
 			position: { x: number / 1000, y: -number / 700 },
 		};
 		this.orders = new Map();
@@ -73,7 +73,7 @@ class Order {
 		this.tags.add(customer.address.city);
 		this.items = [];
 		for (let i = 0; i <= number % 4; i++)
-			this.items.push({ name: `A-${number}-${i}`, price: i / 2 });
+			this.items.push({ name: `A-${number}-${i}`, price: i });
 		// A closure that keeps its order alive.
 		this.describe = () => `${this.number}: ${this.note}`;
 		customer.orders.set(number, this);

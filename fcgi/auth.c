@@ -89,7 +89,7 @@ refresh(struct auth *auth, struct err *err)
 	if (token_list_read(path, &auth->tokens, err) == 0)
 		return 0;
 	if (err->code == ERR_INVALID)
-		err->code = ERR_STATE;
+		err->code = ERR_STORE;
 	return -1;
 }
 

@@ -43,7 +43,7 @@ void auth_free(struct auth **auth);
  *                        another role would be there
  *   ERR_FORBIDDEN        a browser sent it for another site, or a Host that
  *                        [auth] hosts does not allow
- *   ERR_STATE            the tokens file is not there, cannot be read or is
+ *   ERR_STORE            the tokens file is not there, cannot be read or is
  *                        malformed: nobody gets in.  Only where [auth] opens
  *                        the service to those without a token may it be absent
  *   ERR_NOMEM
@@ -52,7 +52,7 @@ MUST int auth_check(struct auth *auth, const struct gate *gate,
     struct principal *ret_who, struct err *err);
 
 /* Whether the tokens file can be used; read again only if it has changed.
- * ERR_STATE, ERR_NOMEM. */
+ * ERR_STORE, ERR_NOMEM. */
 MUST int auth_check_tokens(struct auth *auth, struct err *err);
 
 #endif

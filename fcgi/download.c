@@ -47,9 +47,9 @@ read_piece(int fd, void *data, size_t len, struct err *err)
 			continue;
 		if (n < 0)
 			return err_set_errno(
-			    err, ERR_STATE, errno, "the artifact");
+			    err, ERR_STORE, errno, "the artifact");
 		if (n == 0)
-			return err_set(err, ERR_STATE,
+			return err_set(err, ERR_STORE,
 			    "the artifact became shorter while it was read");
 		p += n;
 		len -= (size_t)n;

@@ -31,7 +31,7 @@ handle_readyz(struct seat *seat, struct request *request,
 	if (check_app(seat, request, err) != 0)
 		return -1;
 	if (!service_is_ready(seat->service))
-		return err_set(err, ERR_STATE, "the state directory, the "
+		return err_set(err, ERR_STORE, "the state directory, the "
 		    "database or the tokens file cannot be used; the log of "
 		    "podprof says which and why");
 	return answer_text(answer, 200, "ready\n", err);

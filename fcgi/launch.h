@@ -27,7 +27,7 @@
  *   ERR_LIMIT     too many profiles of the app, or too many requests that wait
  *   ERR_INVALID   the method is not available in this version
  *   ERR_INTERNAL  podprof-capture cannot be started
- *   ERR_STATE, ERR_SPACE, ERR_NOMEM
+ *   ERR_STORE, ERR_SPACE, ERR_NOMEM
  */
 MUST int launch(struct seat *seat, struct request *request,
     const struct order *order, request_resume_fn *launched,

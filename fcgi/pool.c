@@ -291,7 +291,7 @@ refuse_stopped(struct seat *seat, struct request *request,
 {
 	struct err err;
 
-	err_set(&err, ERR_STATE, "the service is stopping; its job %s goes on, "
+	err_set(&err, ERR_STORE, "the service is stopping; its job %s goes on, "
 	    "and can be asked for once the service is back",
 	    request->wait.job_id);
 	answer_header(answer, "X-Job-Id", "%s", request->wait.job_id);

@@ -32,7 +32,7 @@ static const struct {
 	[ERR_TARGET_UNREACHABLE] = { 503, 5 },
 	[ERR_TARGET_TIMEOUT] = { 504, 0 },
 	[ERR_TARGET_EXITED] = { 502, 0 },
-	[ERR_STATE] = { 503, 5 },
+	[ERR_STORE] = { 503, 5 },
 	[ERR_SPACE] = { 507, 0 },
 	[ERR_INTERRUPTED] = { 500, 0 },
 };

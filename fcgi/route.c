@@ -262,7 +262,7 @@ conclude(struct seat *seat, struct request *request, struct answer *answer,
 		add_common(service_conf(seat->service), request, answer);
 		return;
 	}
-	if (err->code == ERR_STATE)
+	if (err->code == ERR_STORE)
 		seat_fini(seat);
 	route_refuse(seat->service, request, err, answer);
 }

@@ -88,7 +88,7 @@ struct seat {
 MUST int seat_db(struct seat *seat, struct db **ret_db, struct err *err);
 
 /* Close the connection; the next seat_db() opens a new one.  For the end, and
- * after ERR_STATE, which the connection may be the reason of. */
+ * after ERR_STORE, which the connection may be the reason of. */
 void seat_fini(struct seat *seat);
 
 #endif

@@ -29,7 +29,7 @@ MUST int view_job(const struct request *request, const struct job *job,
  *   ERR_CONFLICT   the job is not final
  *   ERR_NOT_FOUND  it failed or was canceled; the message has the reason
  *   ERR_GONE       the file was removed
- *   ERR_STATE      it cannot be opened, or is not as long as it was
+ *   ERR_STORE      it cannot be opened, or is not as long as it was
  */
 MUST int view_file(const struct service *service, const struct job *job,
     struct answer *answer, struct err *err);

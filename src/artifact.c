@@ -40,7 +40,7 @@ static enum err_code
 code_of(int errnum)
 {
 	return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG ?
-	    ERR_SPACE : ERR_STATE;
+	    ERR_SPACE : ERR_STORE;
 }
 
 /* "user podprof (uid 998)" */
@@ -68,7 +68,7 @@ refuse_dir(const char *dir, int errnum, struct err *err)
 		return err_set_errno(err, ERR_SPACE, errnum,
 		    "the directory %s cannot be written", dir);
 	format_self(who);
-	return err_set(err, ERR_STATE, "the directory %s cannot be written "
+	return err_set(err, ERR_STORE, "the directory %s cannot be written "
 	    "(%s): it must be there, and belong to %s that podprof runs as",
 	    dir, strerrordesc_np(errnum), who);
 }
@@ -148,7 +148,7 @@ open_part(struct artifact *artifact, struct err *err)
 {
 	/* A file of its own, whatever a dead capture has left there. */
 	if (unlink(artifact->part_path) != 0 && errno != ENOENT)
-		return err_set_errno(err, ERR_STATE, errno,
+		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot remove %s", artifact->part_path);
 	artifact->fd = open(artifact->part_path, O_WRONLY | O_CREAT | O_EXCL |
 	    O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -291,12 +291,12 @@ check_whole(int fd, const char *path, int64_t stored_bytes, struct err *err)
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
-		return err_set_errno(err, ERR_STATE, errno, "%s", path);
+		return err_set_errno(err, ERR_STORE, errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_STATE, "%s is not a regular file",
+		return err_set(err, ERR_STORE, "%s is not a regular file",
 		    path);
 	if (st.st_size != stored_bytes)
-		return err_set(err, ERR_STATE, "%s has %lld bytes, but %lld "
+		return err_set(err, ERR_STORE, "%s has %lld bytes, but %lld "
 		    "were written: it was changed or damaged", path,
 		    (long long)st.st_size, (long long)stored_bytes);
 	return 0;
@@ -320,7 +320,7 @@ artifact_open(const char *state_dir, const char *job_id,
 		goto out;
 	}
 	if (fd < 0) {
-		(void)err_set_errno(err, ERR_STATE, errno, "cannot open %s",
+		(void)err_set_errno(err, ERR_STORE, errno, "cannot open %s",
 		    path);
 		goto out;
 	}
@@ -346,7 +346,7 @@ remove_file(const char *state_dir, const char *job_id, const char *extension,
 	if (make_path(state_dir, job_id, extension, &path, err) != 0)
 		return -1;
 	if (unlink(path) != 0 && errno != ENOENT)
-		rc = err_set_errno(err, ERR_STATE, errno, "cannot remove %s",
+		rc = err_set_errno(err, ERR_STORE, errno, "cannot remove %s",
 		    path);
 	free(path);
 	return rc;

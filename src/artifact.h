@@ -23,7 +23,7 @@
 /*
  * Make STATE_DIR/artifacts (0700) where missing and prove by a real write
  * that both directories can be written: some file systems only tell then.
- *   ERR_STATE  names the directory, the reason, and whom it must belong to
+ *   ERR_STORE  names the directory, the reason, and whom it must belong to
  *   ERR_SPACE
  */
 MUST int artifact_check_dirs(const char *state_dir, struct err *err);
@@ -70,7 +70,7 @@ void artifact_abandon(struct artifact **artifact);
 /*
  * Open a whole file for reading.
  *   ERR_GONE   there is no such file
- *   ERR_STATE  it cannot be opened, is no regular file, or is not
+ *   ERR_STORE  it cannot be opened, is no regular file, or is not
  *              stored_bytes long
  */
 MUST int artifact_open(const char *state_dir, const char *job_id,

@@ -234,7 +234,7 @@ read_file(struct conf_store *store, const char *path, char *const env[],
 		if (err->code == ERR_NOT_FOUND && !named)
 			rc = 0;
 		else if (err->code != ERR_NOMEM)
-			err->code = ERR_STATE;
+			err->code = ERR_STORE;
 		goto out;
 	}
 	store->conf.path = strdup(path);

@@ -91,7 +91,7 @@ struct conf {
  *   ERR_INVALID  with file and line, or the variable, and what is allowed: an
  *                unknown section or key, a key or section given twice, a
  *                value out of range, a malformed app name
- *   ERR_STATE    a file that was named cannot be read
+ *   ERR_STORE    a file that was named cannot be read
  *   ERR_NOMEM
  */
 MUST int conf_load(const char *path, char *const env[],

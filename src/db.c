@@ -91,7 +91,7 @@ fail(const struct db *db, int rc, struct err *err)
 		return err_set(err, ERR_CONFLICT, "database %s: %s", db->path,
 		    text);
 	case SQLITE_BUSY:
-		return err_set(err, ERR_STATE, "database %s: another process "
+		return err_set(err, ERR_STORE, "database %s: another process "
 		    "held its lock for over %d ms", db->path, DB_BUSY_MS);
 	case SQLITE_FULL:
 		return err_set(err, ERR_SPACE, "database %s: %s: make room "
@@ -108,9 +108,9 @@ fail(const struct db *db, int rc, struct err *err)
 	}
 	if (errnum != 0)
 		return err_set_errno(err,
-		    is_space_errno(errnum) ? ERR_SPACE : ERR_STATE, errnum,
+		    is_space_errno(errnum) ? ERR_SPACE : ERR_STORE, errnum,
 		    "database %s: %s%s", db->path, text, hint_of(rc));
-	return err_set(err, ERR_STATE, "database %s: %s%s", db->path, text,
+	return err_set(err, ERR_STORE, "database %s: %s%s", db->path, text,
 	    hint_of(rc));
 }
 
@@ -126,7 +126,7 @@ make_file(const char *path, struct err *err)
 	    errno == EEXIST)
 		return 0;
 	return err_set_errno(err,
-	    is_space_errno(errno) ? ERR_SPACE : ERR_STATE, errno,
+	    is_space_errno(errno) ? ERR_SPACE : ERR_STORE, errno,
 	    "cannot make the database %s%s", path, hint_of(SQLITE_CANTOPEN));
 }
 
@@ -162,7 +162,7 @@ set_wal(struct db *db, struct err *err)
 		if (rc == SQLITE_OK && strcmp(mode, "wal") == 0)
 			return 0;
 		if (rc == SQLITE_OK)
-			return err_set(err, ERR_STATE, "database %s: its file "
+			return err_set(err, ERR_STORE, "database %s: its file "
 			    "system cannot share memory between processes "
 			    "(WAL); put it on a local disk", db->path);
 		if ((rc & 0xff) != SQLITE_BUSY ||
@@ -184,7 +184,7 @@ set_up(struct db *db, struct err *err)
 	    NULL);
 	/* SQLite opens what it may not write for reading, silently. */
 	if (sqlite3_db_readonly(db->raw, "main") != 0)
-		return err_set(err, ERR_STATE,
+		return err_set(err, ERR_STORE,
 		    "database %s cannot be written%s", db->path,
 		    hint_of(SQLITE_READONLY));
 	if (set_wal(db, err) != 0)

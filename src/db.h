@@ -7,7 +7,7 @@
  * of their text, so the text must be a static constant.
  *
  * Errors of every call here:
- *   ERR_STATE     the database cannot be opened, read or written, or another
+ *   ERR_STORE     the database cannot be opened, read or written, or another
  *                 process held the lock for DB_BUSY_MS
  *   ERR_SPACE     the disk is full
  *   ERR_CONFLICT  a constraint refused the write (UNIQUE, CHECK, a trigger's

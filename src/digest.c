@@ -1,17 +1,14 @@
 /*
  * SHA-256, random bytes and comparison in constant time, by libcrypto.
  */
-/* A type of OpenSSL has the name of an error code of ours. */
-#define ERR_STATE OPENSSL_ERR_STATE
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
-#undef ERR_STATE
-
 #include "digest.h"
 
 #include <assert.h>
 #include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #include "str.h"
 

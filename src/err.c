@@ -34,7 +34,7 @@ static const struct err_word words[ERR_CODE_MAX + 1] = {
 	[ERR_TARGET_TIMEOUT] = {"target-timeout",
 	    "No answer from the inspector in time"},
 	[ERR_TARGET_EXITED] = {"target-exited", "The app ended"},
-	[ERR_STATE] = {"state", "State not usable"},
+	[ERR_STORE] = {"state", "State not usable"},
 	[ERR_SPACE] = {"space", "Not enough space"},
 	[ERR_INTERRUPTED] = {"interrupted", "Capture interrupted"},
 };

@@ -34,7 +34,7 @@ enum err_code {
 	ERR_TARGET_UNREACHABLE,	/* nothing answers at the inspector's address */
 	ERR_TARGET_TIMEOUT,	/* the inspector did not answer in time */
 	ERR_TARGET_EXITED,	/* the app ended in the middle */
-	ERR_STATE,		/* state_dir, database or tokens file unusable */
+	ERR_STORE,		/* state_dir, database or tokens file unusable */
 	ERR_SPACE,		/* not enough memory or disk */
 	ERR_INTERRUPTED,	/* podprof-capture ended without a word */
 };

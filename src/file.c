@@ -26,7 +26,7 @@ code_of(int errnum)
 	case ENOMEM:
 		return ERR_NOMEM;
 	default:
-		return ERR_STATE;
+		return ERR_STORE;
 	}
 }
 
@@ -41,10 +41,10 @@ open_regular(const char *path, int *ret_fd, struct err *err)
 	if (fd < 0 && errno == ENOENT)
 		return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
 	if (fd < 0)
-		return err_set_errno(err, ERR_STATE, errno, "%s", path);
+		return err_set_errno(err, ERR_STORE, errno, "%s", path);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		(void)close(fd);
-		return err_set(err, ERR_STATE, "%s: not a regular file", path);
+		return err_set(err, ERR_STORE, "%s: not a regular file", path);
 	}
 	*ret_fd = fd;
 	return 0;
@@ -64,7 +64,7 @@ file_read(const char *path, struct buf *out, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			(void)err_set_errno(err, ERR_STATE, errno, "%s", path);
+			(void)err_set_errno(err, ERR_STORE, errno, "%s", path);
 			goto out;
 		}
 		if (buf_add(out, piece, (size_t)n, err) != 0) {
@@ -122,7 +122,7 @@ file_sync_dir(const char *path, struct err *err)
 
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set_errno(err, ERR_STATE, errno, "%s", path);
+		return err_set_errno(err, ERR_STORE, errno, "%s", path);
 	do
 		rc = fsync(fd);
 	while (rc != 0 && errno == EINTR);
@@ -147,7 +147,7 @@ file_make_dir(const char *path, mode_t mode, struct err *err)
 	}
 	/* The umask may have taken bits away. */
 	if (chmod(path, mode) != 0)
-		return err_set_errno(err, ERR_STATE, errno,
+		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot set the mode of %s", path);
 	return 0;
 }
@@ -184,7 +184,7 @@ fill_temporary(int fd, const char *path, const void *data, size_t len,
 {
 	/* chown may take mode bits away, so the mode comes after it. */
 	if (take_owner(path, fd) != 0 || fchmod(fd, mode) != 0)
-		return err_set_errno(err, ERR_STATE, errno,
+		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot set owner and mode");
 	if (file_write(fd, data, len, err) != 0)
 		return -1;

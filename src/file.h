@@ -13,7 +13,7 @@
 /*
  * Append a whole file to out, up to out->max bytes.
  *   ERR_NOT_FOUND  there is no such file
- *   ERR_STATE      it cannot be read (permission, I/O, not a regular file)
+ *   ERR_STORE      it cannot be read (permission, I/O, not a regular file)
  *   ERR_TOO_LARGE  it is over the bound
  *   ERR_NOMEM
  */
@@ -22,11 +22,11 @@ MUST int file_read(const char *path, struct buf *out, struct err *err);
 /*
  * Write all bytes, however many calls it takes.
  *   ERR_SPACE  the disk or the quota is full (ENOSPC, EDQUOT, EFBIG)
- *   ERR_STATE  any other fault
+ *   ERR_STORE  any other fault
  */
 MUST int file_write(int fd, const void *data, size_t len, struct err *err);
 
-/* fsync(2) a descriptor.  ERR_SPACE or ERR_STATE, as file_write(). */
+/* fsync(2) a descriptor.  ERR_SPACE or ERR_STORE, as file_write(). */
 MUST int file_sync(int fd, struct err *err);
 
 /* fsync(2) the directory at path, so that a rename in it lasts. */
@@ -34,7 +34,7 @@ MUST int file_sync_dir(const char *path, struct err *err);
 
 /*
  * Make the directory with exactly this mode unless something is there.
- * Parents must exist.  ERR_STATE, ERR_SPACE.
+ * Parents must exist.  ERR_STORE, ERR_SPACE.
  */
 MUST int file_make_dir(const char *path, mode_t mode, struct err *err);
 

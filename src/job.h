@@ -10,7 +10,7 @@
  *
  * Every call is one transaction, safe among any number of processes and
  * threads that each have their own struct db.  Errors of every call: those of
- * db.h (ERR_STATE, ERR_SPACE, ERR_NOMEM), and what stands at each.
+ * db.h (ERR_STORE, ERR_SPACE, ERR_NOMEM), and what stands at each.
  */
 #ifndef PODPROF_JOB_H
 #define PODPROF_JOB_H
@@ -272,8 +272,8 @@ MUST int job_settle_child(struct db *db, const char *state_dir,
 
 /*
  * Remove files that have expired, files that a job left which did not succeed,
- * and rows of refused jobs that nobody was told of.  Each file goes before its row says so; one that cannot be removed
- * (ERR_STATE) does not keep the others.
+ * and rows of refused jobs that nobody was told of.  Each file goes before its
+ * row says so; one that cannot be removed (ERR_STORE) does not keep the others.
  */
 MUST int job_sweep(struct db *db, const char *state_dir, struct err *err);
 

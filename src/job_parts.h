@@ -14,7 +14,7 @@
 /* Rows that are looked at between two queries: they lie on the stack. */
 #define JOB_BATCH 8
 
-/* The row that was stepped to.  ERR_STATE if it has a word that this program
+/* The row that was stepped to.  ERR_STORE if it has a word that this program
  * does not know. */
 MUST int job_read_row(struct db_stmt *row, struct job *out, struct err *err);
 

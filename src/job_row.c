@@ -178,7 +178,7 @@ job_read_row(struct db_stmt *row, struct job *out, struct err *err)
 	memset(out, 0, sizeof(*out));
 	text(row, "id", out->id, sizeof(out->id));
 	if (read_words(row, out) != 0)
-		return err_set(err, ERR_STATE, "job %s: its row has words "
+		return err_set(err, ERR_STORE, "job %s: its row has words "
 		    "that this podprof does not know", out->id);
 	text(row, "app", out->app, sizeof(out->app));
 	text(row, "pod", out->pod, sizeof(out->pod));

@@ -29,7 +29,7 @@ check_version(int64_t version, struct err *err)
 {
 	if (version >= 0 && version <= (int64_t)migrate_steps_len)
 		return 0;
-	return err_set(err, ERR_STATE, "the database has schema version %lld, "
+	return err_set(err, ERR_STORE, "the database has schema version %lld, "
 	    "this podprof knows versions up to %u: run the podprof that made "
 	    "it, or a newer one", (long long)version, migrate_steps_len);
 }

@@ -22,7 +22,7 @@ extern const unsigned migrate_steps_len;
  * Bring the schema up to date: nothing is written if it is.  The version is
  * read inside BEGIN IMMEDIATE, and each step commits together with its
  * version, so that any number of processes may do this at once.
- *   ERR_STATE  the schema is newer than this program (the message names both
+ *   ERR_STORE  the schema is newer than this program (the message names both
  *              versions), or as db.h
  */
 MUST int migrate_run(struct db *db, struct err *err);

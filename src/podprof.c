@@ -140,7 +140,7 @@ status_of(enum err_code code)
 	case ERR_TARGET_UNREACHABLE:
 	case ERR_TARGET_TIMEOUT:
 	case ERR_TARGET_EXITED:
-	case ERR_STATE:
+	case ERR_STORE:
 	case ERR_SPACE:
 	case ERR_INTERRUPTED:
 		return STATUS_FAILED;

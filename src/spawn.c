@@ -118,10 +118,10 @@ prepare_log(const char *state_dir, char out[PATH_MAX], struct err *err)
 	int fd;
 
 	if (snprintf(out, PATH_MAX, "%s/capture.log", state_dir) >= PATH_MAX)
-		return err_set(err, ERR_STATE, "%s: path too long", state_dir);
+		return err_set(err, ERR_STORE, "%s: path too long", state_dir);
 	fd = open(out, LOG_FLAGS | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set_errno(err, ERR_STATE, errno,
+		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot open %s for the log lines of " PROGRAM, out);
 	rotate_log(fd, out);
 	(void)close(fd);

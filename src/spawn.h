@@ -32,7 +32,7 @@ enum spawn_log {
  * environment.
  *
  *   ERR_INTERNAL  it cannot be started; the message has the path and why
- *   ERR_STATE     capture.log cannot be opened
+ *   ERR_STORE     capture.log cannot be opened
  *   ERR_NOMEM
  */
 MUST int spawn_capture(const struct conf *conf, const char *job_id,

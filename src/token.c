@@ -160,11 +160,11 @@ token_list_read(const char *path, struct token_list **ret_list,
 	if (file_read(path, &text, err) == 0) {
 		rc = parse_file(path, &text, ret_list, err);
 	} else if (err->code == ERR_NOT_FOUND) {
-		(void)err_set(err, ERR_STATE,
+		(void)err_set(err, ERR_STORE,
 		    "there is no tokens file %s; make one with: podprof token "
 		    "new NAME --role operator", path);
 	} else if (err->code != ERR_NOMEM) {
-		err->code = ERR_STATE;
+		err->code = ERR_STORE;
 		(void)err_wrap(err, "the tokens file cannot be read (its "
 		    "group must be one of the user's that podprof runs as, "
 		    "and its mode 0640)");
@@ -294,7 +294,7 @@ lock_directory(const char *path, int *ret_fd, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a path");
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
-		rc = err_set_errno(err, ERR_STATE, errno,
+		rc = err_set_errno(err, ERR_STORE, errno,
 		    "the directory %s of the tokens file (if it is missing: "
 		    "install -d -m 0755 %s)", dir, dir);
 	} else {
@@ -302,7 +302,7 @@ lock_directory(const char *path, int *ret_fd, struct err *err)
 			rc = flock(fd, LOCK_EX);
 		while (rc != 0 && errno == EINTR);
 		if (rc != 0) {
-			(void)err_set_errno(err, ERR_STATE, errno,
+			(void)err_set_errno(err, ERR_STORE, errno,
 			    "cannot lock %s", dir);
 			(void)close(fd);
 		}
@@ -322,7 +322,7 @@ give_to_group(const char *path, struct err *err)
 	if (group == NULL || chown(path, (uid_t)-1, group->gr_gid) == 0 ||
 	    geteuid() != 0)
 		return 0;
-	return err_set_errno(err, ERR_STATE, errno,
+	return err_set_errno(err, ERR_STORE, errno,
 	    "cannot give %s to the group %s", path, FILE_GROUP);
 }
 
@@ -353,7 +353,7 @@ load(const char *path, bool may_lack, struct buf *text,
 			    "there is no tokens file %s", path);
 		if (err->code != ERR_NOT_FOUND) {
 			if (err->code != ERR_NOMEM)
-				err->code = ERR_STATE;
+				err->code = ERR_STORE;
 			return err_wrap(err, "the tokens file");
 		}
 	}
@@ -370,7 +370,7 @@ append_line(struct buf *text, const char *line, struct err *err)
 	    buf_adds(text, line, err) != 0 ||
 	    buf_addc(text, '\n', err) != 0) {
 		if (err->code == ERR_TOO_LARGE)
-			err->code = ERR_STATE;
+			err->code = ERR_STORE;
 		return err_wrap(err, "the tokens file is full; remove a token");
 	}
 	return 0;

@@ -31,7 +31,7 @@ struct token_list;
 
 /*
  * Read the file.
- *   ERR_STATE    it is not there or cannot be read: nobody gets in, and the
+ *   ERR_STORE    it is not there or cannot be read: nobody gets in, and the
  *                message says how to make one
  *   ERR_INVALID  "PATH:LINE: …": malformed, or a name given twice
  *   ERR_NOMEM
@@ -61,7 +61,7 @@ MUST int token_make(const char *name, enum conf_role role,
  * a group) where missing.  Comments and order are kept; replaced in one step,
  * under a lock, so that two at once lose nothing.
  *   ERR_CONFLICT  the name is there already
- *   ERR_INVALID, ERR_STATE, ERR_SPACE
+ *   ERR_INVALID, ERR_STORE, ERR_SPACE
  */
 MUST int token_add(const char *path, const char *line, struct err *err);
 

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libwebsockets.h brings OpenSSL's headers, which have an ERR_STATE too. */
-#define ERR_STATE OPENSSL_ERR_STATE
 #include <libwebsockets.h>
-#undef ERR_STATE
 
 #include "clock.h"
 #include "log.h"

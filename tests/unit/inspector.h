@@ -8,9 +8,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#define ERR_STATE OPENSSL_ERR_STATE
 #include <openssl/evp.h>
-#undef ERR_STATE
 #include <pthread.h>
 #include <sys/socket.h>
 

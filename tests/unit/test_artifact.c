@@ -246,7 +246,7 @@ leftover_is_replaced(void **state)
 	/* A directory cannot be replaced. */
 	assert_int_equal(mkdir(f->part, 0700), 0);
 	assert_err(artifact_create(f->dir, JOB, "heapsnapshot", &artifact,
-	    &err), err, ERR_STATE, f->part);
+	    &err), err, ERR_STORE, f->part);
 	assert_null(artifact);
 }
 
@@ -258,7 +258,7 @@ write_failures_are_told(void **state)
 		enum err_code code;
 	} cases[] = {
 		{ENOSPC, ERR_SPACE}, {EDQUOT, ERR_SPACE}, {EFBIG, ERR_SPACE},
-		{EIO, ERR_STATE},
+		{EIO, ERR_STORE},
 	};
 	struct fixture *f = *state;
 	struct artifact *artifact;
@@ -299,16 +299,16 @@ failed_commit_leaves_nothing(void **state)
 	struct fixture *f = *state;
 
 	on_fsync = (struct fault){0, EIO};
-	expect_no_commit(f, ERR_STATE, f->part);
+	expect_no_commit(f, ERR_STORE, f->part);
 	on_fsync = (struct fault){0, ENOSPC};
 	expect_no_commit(f, ERR_SPACE, f->part);
 	/* The second is of the directory, after the rename. */
 	on_fsync = (struct fault){1, EIO};
-	expect_no_commit(f, ERR_STATE, "artifacts");
+	expect_no_commit(f, ERR_STORE, "artifacts");
 	on_rename = (struct fault){0, ENOSPC};
 	expect_no_commit(f, ERR_SPACE, "cannot rename");
 	on_rename = (struct fault){0, EACCES};
-	expect_no_commit(f, ERR_STATE, f->path);
+	expect_no_commit(f, ERR_STORE, f->path);
 }
 
 static void
@@ -321,7 +321,7 @@ settled_meanwhile_is_no_commit(void **state)
 
 	assert_ok(artifact_write(artifact, "{}", 2, &err), err);
 	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err);
-	assert_err(artifact_commit(&artifact, &sum, &err), err, ERR_STATE,
+	assert_err(artifact_commit(&artifact, &sum, &err), err, ERR_STORE,
 	    "cannot rename");
 	assert_false(is_there(f->path));
 }
@@ -344,7 +344,7 @@ whole_file_is_opened(void **state)
 	(void)close(fd);
 	fd = -1;
 	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 5, &fd, &err),
-	    err, ERR_STATE, "has 4 bytes, but 5 were written");
+	    err, ERR_STORE, "has 4 bytes, but 5 were written");
 	assert_err(artifact_open(f->dir, JOB, "cpuprofile", 4, &fd, &err),
 	    err, ERR_GONE, "cpuprofile");
 	assert_int_equal(fd, -1);
@@ -359,16 +359,16 @@ only_regular_files_are_opened(void **state)
 
 	assert_int_equal(symlink("/etc/passwd", f->path), 0);
 	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 1, &fd, &err),
-	    err, ERR_STATE, f->path);
+	    err, ERR_STORE, f->path);
 	assert_int_equal(unlink(f->path), 0);
 	/* Does not wait for somebody to write. */
 	assert_int_equal(mkfifo(f->path, 0600), 0);
 	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 0, &fd, &err),
-	    err, ERR_STATE, "not a regular file");
+	    err, ERR_STORE, "not a regular file");
 	assert_int_equal(unlink(f->path), 0);
 	assert_int_equal(mkdir(f->path, 0700), 0);
 	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 0, &fd, &err),
-	    err, ERR_STATE, "not a regular file");
+	    err, ERR_STORE, "not a regular file");
 	assert_int_equal(fd, -1);
 }
 
@@ -388,7 +388,7 @@ both_files_are_removed(void **state)
 	assert_int_equal(mkdir(f->part, 0700), 0);
 	write_file(f->path, "x");
 	assert_err(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err,
-	    ERR_STATE, f->part);
+	    ERR_STORE, f->part);
 	assert_false(is_there(f->path));
 }
 
@@ -438,11 +438,11 @@ directories_are_made_and_checked(void **state)
 	on_write = (struct fault){0, ENOSPC};
 	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_SPACE, f->dir);
 	write_file(path, "in the way");
-	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STATE, path);
+	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STORE, path);
 	assert_non_null(strstr(err.msg, "Not a directory"));
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(f->dir), 0);
-	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STATE, f->dir);
+	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STORE, f->dir);
 	assert_non_null(strstr(err.msg, "No such file or directory"));
 	assert_int_equal(mkdir(f->dir, 0700), 0);
 }
@@ -459,7 +459,7 @@ try_as_other(const char *dir, const char *want)
 	if (artifact_check_dirs(dir, &err) == 0)
 		return 11;
 	(void)snprintf(who, sizeof(who), "uid %u", (unsigned)geteuid());
-	if (err.code != ERR_STATE || strstr(err.msg, want) == NULL ||
+	if (err.code != ERR_STORE || strstr(err.msg, want) == NULL ||
 	    strstr(err.msg, who) == NULL ||
 	    strstr(err.msg, "that podprof runs as") == NULL) {
 		(void)fprintf(stderr, "%s\n", err.msg);

@@ -313,7 +313,7 @@ test_tokens_file(void **state)
 	assert_ok(check_bearer("Bearer ", secret[0], &who, &err), err);
 	assert_int_equal(unlink(path), 0);
 	assert_err(check_bearer("Bearer ", secret[0], &who, &err), err,
-	    ERR_STATE, path);
+	    ERR_STORE, path);
 	/* Opened to all, it may do without a file … */
 	assert_ok(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
 	    err);
@@ -322,15 +322,15 @@ test_tokens_file(void **state)
 	/* … else not. */
 	conf.auth_anonymous = ROLE_NONE;
 	assert_err(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
-	    err, ERR_STATE, path);
-	assert_err(auth_check_tokens(auth, &err), err, ERR_STATE, path);
+	    err, ERR_STORE, path);
+	assert_err(auth_check_tokens(auth, &err), err, ERR_STORE, path);
 	conf.auth_anonymous = ROLE_OPERATOR;
 	(void)memcpy(old, secret[0], sizeof(old));
 	write_tokens("broken\n");
 	assert_err(check_bearer("Bearer ", secret[0], &who, &err), err,
-	    ERR_STATE, ":3:");
+	    ERR_STORE, ":3:");
 	assert_err(check4("HTTP_HOST=localhost", NULL, NULL, NULL, &who, &err),
-	    err, ERR_STATE, ":3:");
+	    err, ERR_STORE, ":3:");
 	write_tokens("");
 	assert_ok(check_bearer("Bearer ", secret[0], &who, &err), err);
 	assert_ok(auth_check_tokens(auth, &err), err);

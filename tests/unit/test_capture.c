@@ -422,7 +422,7 @@ test_fsync_fails(void **state)
 {
 	(void)state;
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", breaks_fsync);
-	expect_failure(ERR_STATE, "Input/output error");
+	expect_failure(ERR_STORE, "Input/output error");
 }
 
 /* Somebody else ends the job while V8 writes: what comes is thrown away and

@@ -513,12 +513,12 @@ the_file_is_found(void **state)
 	/* -c is stronger. */
 	assert_ok(conf_load(path, env_none, &conf, &err), err);
 	conf_free(&conf);
-	assert_err(conf_load(none, env, &conf, &err), err, ERR_STATE, none);
-	assert_err(conf_load(NULL, env_none, &conf, &err), err, ERR_STATE,
+	assert_err(conf_load(none, env, &conf, &err), err, ERR_STORE, none);
+	assert_err(conf_load(NULL, env_none, &conf, &err), err, ERR_STORE,
 	    "/none/at/all: no such file");
 	assert_err(conf_load(NULL, env_empty, &conf, &err), err, ERR_INVALID,
 	    "PODPROF_CONFIG");
-	assert_err(conf_load(dir, env, &conf, &err), err, ERR_STATE,
+	assert_err(conf_load(dir, env, &conf, &err), err, ERR_STORE,
 	    "not a regular file");
 }
 
@@ -535,7 +535,7 @@ sizes_are_bounded(void **state)
 	while (b.len <= CONF_FILE_MAX)
 		assert_ok(buf_addc(&b, '\n', &err), err);
 	write_conf(buf_str(&b));
-	assert_err(conf_load(path, no_env, &conf, &err), err, ERR_STATE,
+	assert_err(conf_load(path, no_env, &conf, &err), err, ERR_STORE,
 	    "over the bound");
 	buf_reset(&b);
 	for (i = 0; i < CONF_APPS_MAX; i++)

@@ -191,7 +191,7 @@ settings_are_as_promised(void **state)
 	    pragma(f->db, "PRAGMA cell_size_check", "cell_size_check"), 1);
 	/* Defensive: the schema cannot be written as a table. */
 	assert_err(db_exec(f->db, "PRAGMA writable_schema = ON;"
-	    "UPDATE sqlite_schema SET sql = ''", &err), err, ERR_STATE,
+	    "UPDATE sqlite_schema SET sql = ''", &err), err, ERR_STORE,
 	    "may not be modified");
 }
 
@@ -266,7 +266,7 @@ constraints_are_conflicts(void **state)
 	    "rows of t stay");
 	assert_string_equal(err.msg, "rows of t stay");
 	assert_err(db_exec(f->db, "SELECT 1 FROM nowhere", &err), err,
-	    ERR_STATE, "nowhere");
+	    ERR_STORE, "nowhere");
 	assert_int_equal(count(f->db), 1);
 	assert_ok(db_exec(f->db, "UPDATE t SET n = 2", &err), err);
 	assert_int_equal(db_changes(f->db), 1);
@@ -304,7 +304,7 @@ lock_is_waited_for_and_told(void **state)
 	assert_ok(db_open(f->path, &other, &err), err);
 	assert_ok(db_begin(f->db, &err), err);
 	put(f->db, "mine", 1);
-	assert_err(db_begin(other, &err), err, ERR_STATE,
+	assert_err(db_begin(other, &err), err, ERR_STORE,
 	    "another process held its lock");
 	assert_non_null(strstr(err.msg, f->path));
 	/* Readers see what was committed, and need not wait. */
@@ -407,18 +407,18 @@ what_cannot_be_opened_is_told(void **state)
 	struct err err;
 
 	(void)snprintf(path, sizeof(path), "%s/none/x.db", f->dir);
-	assert_err(db_open(path, &db, &err), err, ERR_STATE,
+	assert_err(db_open(path, &db, &err), err, ERR_STORE,
 	    "No such file or directory");
 	assert_non_null(strstr(err.msg, path));
-	assert_err(db_open(f->dir, &db, &err), err, ERR_STATE, f->dir);
+	assert_err(db_open(f->dir, &db, &err), err, ERR_STORE, f->dir);
 	(void)snprintf(path, sizeof(path), "%s/garbage.db", f->dir);
 	memset(garbage, 'x', sizeof(garbage));
 	write_file(path, garbage, sizeof(garbage));
-	assert_err(db_open(path, &db, &err), err, ERR_STATE,
+	assert_err(db_open(path, &db, &err), err, ERR_STORE,
 	    "not a database; move it away");
 	(void)snprintf(path, sizeof(path), "%s/loop.db", f->dir);
 	assert_int_equal(symlink("loop.db", path), 0);
-	assert_err(db_open(path, &db, &err), err, ERR_STATE, "loop.db");
+	assert_err(db_open(path, &db, &err), err, ERR_STORE, "loop.db");
 	assert_null(db);
 }
 
@@ -441,7 +441,7 @@ damage_is_an_error(void **state)
 	assert_int_equal(fclose(file), 0);
 	assert_ok(db_open(f->path, &f->db, &err), err);
 	assert_err(db_exec(f->db, "SELECT sum(n) FROM t", &err), err,
-	    ERR_STATE, "malformed; move it away");
+	    ERR_STORE, "malformed; move it away");
 }
 
 /* As a user that may not write, which root always may. */
@@ -455,7 +455,7 @@ try_as_other(const char *path, const char *want)
 		return 10;
 	if (db_open(path, &db, &err) == 0)
 		return 11;
-	if (err.code != ERR_STATE)
+	if (err.code != ERR_STORE)
 		return 12;
 	return strstr(err.msg, want) != NULL &&
 	    strstr(err.msg, path) != NULL ? 0 : 13;

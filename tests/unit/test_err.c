@@ -26,10 +26,10 @@ set_errno_adds_the_systems_text(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(err_set_errno(&err, ERR_STATE, ENOENT, "%s", "/x"),
+	assert_int_equal(err_set_errno(&err, ERR_STORE, ENOENT, "%s", "/x"),
 	    -1);
 	assert_string_equal(err.msg, "/x: No such file or directory");
-	(void)err_set_errno(&err, ERR_STATE, 54321, "/x");
+	(void)err_set_errno(&err, ERR_STORE, 54321, "/x");
 	assert_string_equal(err.msg, "/x: error 54321");
 }
 

@@ -159,14 +159,14 @@ read_tells_what_is_wrong(void **state)
 	(void)state;
 	buf_init(&b, 10);
 	assert_err(file_read(path, &b, &err), err, ERR_NOT_FOUND, path);
-	assert_err(file_read(dir, &b, &err), err, ERR_STATE,
+	assert_err(file_read(dir, &b, &err), err, ERR_STORE,
 	    "not a regular file");
 	assert_int_equal(mkfifo(path, 0600), 0);
 	/* Nobody ever opens the other end. */
-	assert_err(file_read(path, &b, &err), err, ERR_STATE,
+	assert_err(file_read(path, &b, &err), err, ERR_STORE,
 	    "not a regular file");
 	(void)snprintf(below, sizeof(below), "%s/x", path);
-	assert_err(file_read(below, &b, &err), err, ERR_STATE,
+	assert_err(file_read(below, &b, &err), err, ERR_STORE,
 	    "Not a directory");
 	assert_int_equal(b.len, 0);
 	buf_fini(&b);
@@ -188,7 +188,7 @@ write_goes_on_until_all_is_out(void **state)
 	assert_ok(file_write(fd, NULL, 0, &err), err);
 	(void)close(fd);
 	assert_content("piece by piece");
-	assert_err(file_write(-1, "x", 1, &err), err, ERR_STATE,
+	assert_err(file_write(-1, "x", 1, &err), err, ERR_STORE,
 	    "Bad file descriptor");
 }
 
@@ -212,7 +212,7 @@ full_disks_are_told_apart(void **state)
 		fsync_errno = 0;
 	}
 	write_errno = EIO;
-	assert_err(file_write(fd, "x", 1, &err), err, ERR_STATE,
+	assert_err(file_write(fd, "x", 1, &err), err, ERR_STORE,
 	    "Input/output error");
 	(void)close(fd);
 	write_errno = 0;
@@ -242,14 +242,14 @@ directories_are_made_and_synced(void **state)
 	fsync_errno = EINVAL;
 	assert_ok(file_sync_dir(path, &err), err);
 	fsync_errno = EIO;
-	assert_err(file_sync_dir(path, &err), err, ERR_STATE, path);
+	assert_err(file_sync_dir(path, &err), err, ERR_STORE, path);
 	fsync_errno = ENOSPC;
 	assert_err(file_sync_dir(path, &err), err, ERR_SPACE, path);
 	fsync_errno = 0;
 	assert_int_equal(rmdir(path), 0);
-	assert_err(file_sync_dir(path, &err), err, ERR_STATE, path);
+	assert_err(file_sync_dir(path, &err), err, ERR_STORE, path);
 	(void)strcat(path, "/below/nothing");
-	assert_err(file_make_dir(path, 0700, &err), err, ERR_STATE, path);
+	assert_err(file_make_dir(path, 0700, &err), err, ERR_STORE, path);
 }
 
 static void
@@ -286,7 +286,7 @@ replace_keeps_the_owner_where_it_may(void **state)
 	assert_ok(file_replace(path, "three", 5, 0640, &err), err);
 	assert_content("three");
 	fchown_errno = EIO;
-	assert_err(file_replace(path, "four", 4, 0640, &err), err, ERR_STATE,
+	assert_err(file_replace(path, "four", 4, 0640, &err), err, ERR_STORE,
 	    path);
 	assert_content("three");
 	assert_int_equal(count_files(), 1);
@@ -306,17 +306,17 @@ replace_fails_without_a_trace(void **state)
 	    path);
 	write_errno = 0;
 	fsync_errno = EIO;
-	assert_err(file_replace(path, "new", 3, 0600, &err), err, ERR_STATE,
+	assert_err(file_replace(path, "new", 3, 0600, &err), err, ERR_STORE,
 	    path);
 	fsync_errno = 0;
 	rename_errno = EXDEV;
-	assert_err(file_replace(path, "new", 3, 0600, &err), err, ERR_STATE,
+	assert_err(file_replace(path, "new", 3, 0600, &err), err, ERR_STORE,
 	    path);
 	rename_errno = 0;
 	assert_content("old");
 	assert_int_equal(count_files(), 1);
 	(void)snprintf(none, sizeof(none), "%s/none/file", dir);
-	assert_err(file_replace(none, "new", 3, 0600, &err), err, ERR_STATE,
+	assert_err(file_replace(none, "new", 3, 0600, &err), err, ERR_STORE,
 	    "No such file");
 }
 

@@ -661,9 +661,9 @@ newer_schema_is_refused(void **state)
 	assert_ok(db_exec(f->db, "PRAGMA user_version = 99", &err), err);
 	(void)snprintf(want, sizeof(want), "%s/podprof.db: the database has "
 	    "schema version 99", f->dir);
-	assert_err(job_open_db(f->dir, &db, &err), err, ERR_STATE, want);
+	assert_err(job_open_db(f->dir, &db, &err), err, ERR_STORE, want);
 	assert_null(db);
-	assert_err(job_open_db("/nonexistent", &db, &err), err, ERR_STATE,
+	assert_err(job_open_db("/nonexistent", &db, &err), err, ERR_STORE,
 	    "/nonexistent/podprof.db");
 }
 

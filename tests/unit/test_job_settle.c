@@ -506,7 +506,7 @@ file_that_stays_keeps_no_other(void **state)
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
 	clock_shift_ms = KEEP_MS + 1000;
-	assert_err(job_sweep(f->db, f->dir, &err), err, ERR_STATE,
+	assert_err(job_sweep(f->db, f->dir, &err), err, ERR_STORE,
 	    path);
 	assert_int_equal(get(f, bad.id).removed_at_ms, JOB_UNKNOWN);
 	assert_true(get(f, good.id).removed_at_ms != JOB_UNKNOWN);

@@ -146,7 +146,7 @@ failing_step_leaves_no_trace(void **state)
 
 	/* The third step meets a table that is in its way. */
 	assert_ok(db_exec(f->db, "CREATE TABLE third (z)", &err), err);
-	assert_err(migrate_run(f->db, &err), err, ERR_STATE,
+	assert_err(migrate_run(f->db, &err), err, ERR_STORE,
 	    "schema step 0003_third: ");
 	assert_non_null(strstr(err.msg, "table third already exists"));
 	assert_int_equal(version(f->db), 2);
@@ -164,11 +164,11 @@ foreign_versions_are_refused(void **state)
 	struct err err;
 
 	assert_ok(db_exec(f->db, "PRAGMA user_version = 4", &err), err);
-	assert_err(migrate_run(f->db, &err), err, ERR_STATE,
+	assert_err(migrate_run(f->db, &err), err, ERR_STORE,
 	    "schema version 4, this podprof knows versions up to 3");
 	assert_int_equal(version(f->db), 4);
 	assert_ok(db_exec(f->db, "PRAGMA user_version = -1", &err), err);
-	assert_err(migrate_run(f->db, &err), err, ERR_STATE, "version -1");
+	assert_err(migrate_run(f->db, &err), err, ERR_STORE, "version -1");
 	assert_int_equal(version(f->db), -1);
 }
 

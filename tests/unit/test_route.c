@@ -897,7 +897,7 @@ test_probes(void **state)
 	assert_null(json_get(call.json, "pod"));
 	begin_call("HEAD", "/livez", "app=nope", NULL, NULL, NULL);
 	expect_status(404);
-	err_set(&err, ERR_STATE, "x");
+	err_set(&err, ERR_STORE, "x");
 	service_set_ready(service, &err);
 	begin_call("GET", "/readyz", NULL, NULL, NULL, NULL);
 	expect_status(503);

@@ -332,12 +332,12 @@ log_that_cannot_be_opened_is_told(void **state)
 	(void)fclose(file);
 	assert_int_equal(symlink(victim, f->log), 0);
 	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_FILE, &pid, &err),
-	    err, ERR_STATE, f->log);
+	    err, ERR_STORE, f->log);
 	read_text(victim, text, sizeof(text));
 	assert_string_equal(text, "keep");
 	f->conf.state_dir = "/nonexistent";
 	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_FILE, &pid, &err),
-	    err, ERR_STATE, "No such file or directory");
+	    err, ERR_STORE, "No such file or directory");
 }
 
 static void

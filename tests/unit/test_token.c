@@ -239,13 +239,13 @@ unreadable_files_let_nobody_in(void **state)
 	struct err err;
 
 	(void)state;
-	assert_err(token_list_read(path, &list, &err), err, ERR_STATE,
+	assert_err(token_list_read(path, &list, &err), err, ERR_STORE,
 	    "podprof token new NAME --role operator");
-	assert_err(token_list_read(dir, &list, &err), err, ERR_STATE,
+	assert_err(token_list_read(dir, &list, &err), err, ERR_STORE,
 	    "its mode 0640");
 	memset(large, '\n', sizeof(large));
 	write_tokens(large, sizeof(large));
-	assert_err(token_list_read(path, &list, &err), err, ERR_STATE,
+	assert_err(token_list_read(path, &list, &err), err, ERR_STORE,
 	    "over the bound");
 	assert_null(list);
 }
@@ -327,7 +327,7 @@ what_cannot_be_added_changes_nothing(void **state)
 	    "not NAME");
 	rename_errno = EROFS;
 	assert_err(token_add(path, "b:viewer:" EMPTY_SHA256, &err), err,
-	    ERR_STATE, "Read-only file system");
+	    ERR_STORE, "Read-only file system");
 	rename_errno = ENOSPC;
 	assert_err(token_add(path, "b:viewer:" EMPTY_SHA256, &err), err,
 	    ERR_SPACE, path);
@@ -339,7 +339,7 @@ what_cannot_be_added_changes_nothing(void **state)
 	assert_content("broken\n");
 	(void)strcat(path, "/x/y");
 	assert_err(token_add(path, "b:viewer:" EMPTY_SHA256, &err), err,
-	    ERR_STATE, "the directory");
+	    ERR_STORE, "the directory");
 }
 
 static void
@@ -352,7 +352,7 @@ a_full_file_takes_no_more(void **state)
 	memset(text, '\n', sizeof(text));
 	write_tokens(text, sizeof(text));
 	assert_err(token_add(path, "b:viewer:" EMPTY_SHA256, &err), err,
-	    ERR_STATE, "full; remove a token");
+	    ERR_STORE, "full; remove a token");
 }
 
 static void
@@ -367,7 +367,7 @@ the_group_matters_to_root_only(void **state)
 	assert_int_equal(unlink(path), 0);
 	effective_uid = 0;
 	assert_err(token_add(path, "a:viewer:" ABC_SHA256, &err), err,
-	    ERR_STATE, "to the group podprof");
+	    ERR_STORE, "to the group podprof");
 	assert_int_equal(unlink(path), 0);
 	have_group = 0;
 	assert_ok(token_add(path, "a:viewer:" ABC_SHA256, &err), err);
