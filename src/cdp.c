@@ -27,6 +27,19 @@ struct cdp {
 	struct json *reply;	/* the whole message, once it came */
 };
 
+/* A chunk that was not cut would be missing in the middle of the file. */
+static bool
+is_uncut(const struct cdp *cdp, const char *method, const struct json *params)
+{
+	const char *left;
+
+	if (cdp->stream == NULL || cdp->stream->event == NULL ||
+	    strcmp(method, cdp->stream->event) != 0)
+		return false;
+	left = json_string(json_get(params, cdp->stream->key));
+	return left == NULL || left[0] != '\0';
+}
+
 static int
 on_event(struct cdp *cdp, const struct json *message, struct err *err)
 {
@@ -37,6 +50,10 @@ on_event(struct cdp *cdp, const struct json *message, struct err *err)
 		return err_set(err, ERR_TARGET_REFUSED,
 		    "the inspector sent a message that is neither a reply nor "
 		    "an event");
+	if (is_uncut(cdp, method, params))
+		return err_set(err, ERR_TARGET_REFUSED,
+		    "the inspector sent a part of the value in a form that V8 "
+		    "does not have");
 	if (strcmp(method, "NodeRuntime.waitingForDisconnect") == 0)
 		cdp->exiting = true;
 	if (cdp->handler.event == NULL)

@@ -11,6 +11,7 @@ Every process is started by a Run and ended by its pid.
 """
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -140,7 +141,7 @@ class Run:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="podprof-e2e."))
         self.dir.chmod(0o755)
         self.held_ports = []
-        self.count = 0
+        self.numbers = itertools.count(1)
         self.install(nodes)
 
     def install(self, nodes):
@@ -173,8 +174,8 @@ class Run:
         raise Failed("no port of 18200 to 18999 is free")
 
     def subdir(self, name, user=None, mode=0o755):
-        self.count += 1
-        path = self.dir / f"{self.count:03}-{name}"
+        # In one step: cases run side by side.
+        path = self.dir / f"{next(self.numbers):03}-{name}"
         path.mkdir()
         if user is not None:
             os.chown(path, user, user)

@@ -490,6 +490,35 @@ test_call_trouble(void **state)
 	    "connection broke");
 }
 
+/* A part that cannot be cut must not be left out in silence. */
+static void
+test_uncut_chunk(void **state)
+{
+	static const char *const texts[] = {
+		"{\"params\":{\"chunk\":\"x\"},\"method\":\"P.chunk\"}",
+		"{\"method\":\"P.chunk\",\"params\":{\"chunk\":5}}",
+		"{\"method\":\"P.chunk\",\"params\":{}}",
+		"{\"method\":\"P.chunk\"}",
+	};
+	struct cdp_limit limit = { .deadline_ms = later() };
+	struct session s;
+	struct cdp_stream events = { "P.chunk", "chunk", sink, &s };
+	struct err err;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		said = texts[i];
+		said_len = strlen(texts[i]);
+		said_opcode = 0x81;
+		leaves = false;
+		session_open(&s, script_says);
+		assert_err(cdp_call(s.cdp, "P.take", NULL, &limit, &events,
+			NULL, &err), err, ERR_TARGET_REFUSED, "form");
+		session_close(&s);
+	}
+}
+
 static void
 test_call_deadlines(void **state)
 {
@@ -639,6 +668,7 @@ main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_call_trouble),
+		cmocka_unit_test(test_uncut_chunk),
 		cmocka_unit_test(test_call_deadlines),
 		cmocka_unit_test(test_wait_ends_with_the_app),
 		cmocka_unit_test(test_wait_ticks_and_sends_nothing),
