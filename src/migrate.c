@@ -9,6 +9,8 @@
 
 static const char MIGRATE_VERSION[] = "PRAGMA user_version";
 
+static const char MIGRATE_LOOK[] = "SELECT count(*) AS n FROM sqlite_schema";
+
 static int
 read_version(struct db *db, int64_t *ret_version, struct err *err)
 {
@@ -20,6 +22,25 @@ read_version(struct db *db, int64_t *ret_version, struct err *err)
 	rc = db_step(stmt, err);
 	if (rc == 1)
 		*ret_version = db_column_int(stmt, "user_version", 0);
+	db_done(stmt);
+	return rc < 0 ? -1 : 0;
+}
+
+/*
+ * Make the connection see the schema as others left it.  It looks by itself
+ * when a statement is run, but a new one is first compiled by what it knew, and
+ * some mistakes found in that (a table with more columns by now) are reported
+ * without a second look.
+ */
+static int
+refresh_schema(struct db *db, struct err *err)
+{
+	struct db_stmt *stmt;
+	int rc;
+
+	if (db_prepare(db, MIGRATE_LOOK, &stmt, err) != 0)
+		return -1;
+	rc = db_step(stmt, err);
 	db_done(stmt);
 	return rc < 0 ? -1 : 0;
 }
@@ -63,7 +84,8 @@ advance(struct db *db, int64_t *ret_version, struct err *err)
 	    check_version(version, err) != 0)
 		goto out;
 	if (version < (int64_t)migrate_steps_len) {
-		if (run_step(db, (unsigned)version, err) != 0)
+		if (refresh_schema(db, err) != 0 ||
+		    run_step(db, (unsigned)version, err) != 0)
 			goto out;
 		version++;
 	}

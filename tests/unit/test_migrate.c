@@ -6,7 +6,7 @@
 #include "migrate.h"
 
 #define PROCESSES 8
-#define THREADS 4
+#define THREADS 8
 
 /* Steps of this test's own, found by the linker before those of sql/. */
 const struct migrate_step migrate_steps[] = {
@@ -138,6 +138,27 @@ only_missing_steps_are_run(void **state)
 	assert_int_equal(sum(f->db), 17);
 }
 
+/* A connection that saw the schema before another one changed it. */
+static void
+steps_of_others_are_seen(void **state)
+{
+	struct fixture *f = *state;
+	struct db *other = NULL;
+	struct err err;
+
+	assert_ok(db_exec(f->db, "CREATE TABLE first (a INTEGER) STRICT;"
+	    "INSERT INTO first VALUES (1); PRAGMA user_version = 1", &err),
+	    err);
+	assert_int_equal(rows(f->db), 1);
+	assert_ok(db_open(f->path, &other, &err), err);
+	assert_ok(db_exec(other, migrate_steps[1].sql, &err), err);
+	assert_ok(db_exec(other, "PRAGMA user_version = 2", &err), err);
+	db_close(&other);
+	assert_ok(migrate_run(f->db, &err), err);
+	assert_int_equal(version(f->db), 3);
+	assert_int_equal(sum(f->db), 8);
+}
+
 static void
 failing_step_leaves_no_trace(void **state)
 {
@@ -248,6 +269,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(current_file_is_left_alone,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(only_missing_steps_are_run,
+		    setup, teardown),
+		cmocka_unit_test_setup_teardown(steps_of_others_are_seen,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(failing_step_leaves_no_trace,
 		    setup, teardown),
