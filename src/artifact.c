@@ -36,13 +36,6 @@ struct artifact {
 	char last;
 };
 
-static enum err_code
-code_of(int errnum)
-{
-	return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG ?
-	    ERR_SPACE : ERR_STORE;
-}
-
 /* "user podprof (uid 998)" */
 static void
 format_self(char out[WHO_MAX])
@@ -64,7 +57,7 @@ refuse_dir(const char *dir, int errnum, struct err *err)
 {
 	char who[WHO_MAX];
 
-	if (code_of(errnum) == ERR_SPACE)
+	if (err_code_of_errno(errnum) == ERR_SPACE)
 		return err_set_errno(err, ERR_SPACE, errnum,
 		    "the directory %s cannot be written", dir);
 	format_self(who);
@@ -153,7 +146,7 @@ open_part(struct artifact *artifact, struct err *err)
 	artifact->fd = open(artifact->part_path, O_WRONLY | O_CREAT | O_EXCL |
 	    O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (artifact->fd < 0)
-		return err_set_errno(err, code_of(errno), errno,
+		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot make %s", artifact->part_path);
 	return 0;
 }
@@ -250,10 +243,10 @@ publish(struct artifact *artifact, struct err *err)
 	artifact->fd = -1;
 	/* Network file systems report a failed write as late as here. */
 	if (close(fd) != 0 && errno != EINTR)
-		return err_set_errno(err, code_of(errno), errno,
+		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot write %s", artifact->part_path);
 	if (rename(artifact->part_path, artifact->path) != 0)
-		return err_set_errno(err, code_of(errno), errno,
+		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot rename %s to %s", artifact->part_path,
 		    artifact->path);
 	if (file_sync_dir(artifact->dir, err) != 0) {

@@ -584,13 +584,6 @@ conf_free(struct conf **conf)
 	*conf = NULL;
 }
 
-/* A struct conf that conf_load() gave is the first member of its store. */
-static const struct conf_store *
-store_of(const struct conf *conf)
-{
-	return (const struct conf_store *)(const void *)conf;
-}
-
 const struct conf_app *
 conf_find_app(const struct conf *conf, const char *name)
 {
@@ -605,7 +598,7 @@ conf_find_app(const struct conf *conf, const char *name)
 const char *
 conf_ignored_variable(const struct conf *conf, size_t index)
 {
-	const struct conf_texts *list = &store_of(conf)->ignored;
+	const struct conf_texts *list = &conf_store_of(conf)->ignored;
 
 	return index < list->len ? list->texts[index] : NULL;
 }
@@ -613,7 +606,7 @@ conf_ignored_variable(const struct conf *conf, size_t index)
 const char *
 conf_idle_key(const struct conf *conf, size_t index)
 {
-	const struct conf_texts *list = &store_of(conf)->idle;
+	const struct conf_texts *list = &conf_store_of(conf)->idle;
 
 	return index < list->len ? list->texts[index] : NULL;
 }

@@ -109,6 +109,13 @@ struct conf_store {
 	struct conf_texts idle;
 };
 
+/* What is behind a struct conf that conf_load() gave. */
+static inline const struct conf_store *
+conf_store_of(const struct conf *conf)
+{
+	return (const struct conf_store *)(const void *)conf;
+}
+
 /*
  * Called for each key with its value, in the table's order: the keys of [app]
  * once for each app, whose name is app; it is NULL elsewhere.

@@ -53,13 +53,6 @@ conf_walk(const struct conf_store *store, conf_walk_fn *visit, void *ctx,
 	return 0;
 }
 
-/* A struct conf that conf_load() gave is the first member of its store. */
-static const struct conf_store *
-store_of(const struct conf *conf)
-{
-	return (const struct conf_store *)(const void *)conf;
-}
-
 static int
 add_origin(const struct conf_store *store, const struct conf_value *value,
     struct buf *out, struct err *err)
@@ -137,7 +130,7 @@ show_ini(void *ctx, const char *section, const char *app,
 int
 conf_show(const struct conf *conf, struct buf *out, struct err *err)
 {
-	struct shower shower = {.store = store_of(conf), .out = out};
+	struct shower shower = {.store = conf_store_of(conf), .out = out};
 
 	return conf_walk(shower.store, show_ini, &shower, err);
 }
@@ -176,7 +169,7 @@ int
 conf_show_json(const struct conf *conf, struct buf *out, struct err *err)
 {
 	struct json *root = json_new_object();
-	struct shower shower = {.store = store_of(conf),
+	struct shower shower = {.store = conf_store_of(conf),
 	    .array = json_put_array(root, "keys")};
 	int rc = -1;
 

@@ -68,12 +68,6 @@ hint_of(int rc)
 	}
 }
 
-static bool
-is_space_errno(int errnum)
-{
-	return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
-}
-
 /* Must come before the statement is reset, while SQLite's text is there. */
 static int
 fail(const struct db *db, int rc, struct err *err)
@@ -108,7 +102,7 @@ fail(const struct db *db, int rc, struct err *err)
 	}
 	if (errnum != 0)
 		return err_set_errno(err,
-		    is_space_errno(errnum) ? ERR_SPACE : ERR_STORE, errnum,
+		    err_code_of_errno(errnum), errnum,
 		    "database %s: %s%s", db->path, text, hint_of(rc));
 	return err_set(err, ERR_STORE, "database %s: %s%s", db->path, text,
 	    hint_of(rc));
@@ -126,7 +120,7 @@ make_file(const char *path, struct err *err)
 	    errno == EEXIST)
 		return 0;
 	return err_set_errno(err,
-	    is_space_errno(errno) ? ERR_SPACE : ERR_STORE, errno,
+	    err_code_of_errno(errno), errno,
 	    "cannot make the database %s%s", path, hint_of(SQLITE_CANTOPEN));
 }
 

@@ -5,6 +5,7 @@
 #include "err.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,10 +23,14 @@ static const struct err_word words[ERR_CODE_MAX + 1] = {
 	[ERR_FORBIDDEN] = {"forbidden", "Not allowed"},
 	[ERR_NOT_FOUND] = {"not-found", "Not found"},
 	[ERR_METHOD] = {"method", "Method not allowed"},
+	[ERR_NOT_ACCEPTABLE] = {"not-acceptable", "Not acceptable"},
 	[ERR_CONFLICT] = {"conflict", "Conflict"},
 	[ERR_GONE] = {"gone", "No longer available"},
+	[ERR_PRECONDITION] = {"precondition", "Precondition failed"},
 	[ERR_TOO_LARGE] = {"too-large", "Too large"},
 	[ERR_MEDIA_TYPE] = {"media-type", "Unsupported media type"},
+	[ERR_RANGE] = {"range", "Range not satisfiable"},
+	[ERR_KEY_REUSED] = {"key-reused", "Idempotency key used already"},
 	[ERR_TOO_EARLY] = {"too-early", "Not ready yet"},
 	[ERR_LIMIT] = {"limit", "Limit reached"},
 	[ERR_TARGET_REFUSED] = {"target-refused", "Refused by the inspector"},
@@ -150,4 +155,19 @@ err_code_of_name(const char *name)
 		if (strcmp(words[code].name, name) == 0)
 			return (enum err_code)code;
 	return ERR_INTERNAL;
+}
+
+enum err_code
+err_code_of_errno(int errnum)
+{
+	switch (errnum) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_SPACE;
+	case ENOMEM:
+		return ERR_NOMEM;
+	default:
+		return ERR_STORE;
+	}
 }

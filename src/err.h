@@ -24,10 +24,14 @@ enum err_code {
 	ERR_FORBIDDEN,		/* the role does not allow it */
 	ERR_NOT_FOUND,		/* no such app, job, artifact, address */
 	ERR_METHOD,		/* that HTTP method does nothing here */
+	ERR_NOT_ACCEPTABLE,	/* in no coding that the client accepts */
 	ERR_CONFLICT,		/* something that runs excludes it */
 	ERR_GONE,		/* it was here, and is no more */
+	ERR_PRECONDITION,	/* If-Match, If-Unmodified-Since: it is not so */
 	ERR_TOO_LARGE,		/* a body over its bound */
 	ERR_MEDIA_TYPE,		/* a body that is not JSON */
+	ERR_RANGE,		/* a Range that the file does not have */
+	ERR_KEY_REUSED,		/* an Idempotency-Key with another body */
 	ERR_TOO_EARLY,		/* still being made */
 	ERR_LIMIT,		/* a limit of this service */
 	ERR_TARGET_REFUSED,	/* the inspector refused or spoke nonsense */
@@ -39,6 +43,12 @@ enum err_code {
 	ERR_INTERRUPTED,	/* podprof-capture ended without a word */
 };
 #define ERR_CODE_MAX ERR_INTERRUPTED
+
+/*
+ * What a failed system call on state_dir means: ERR_SPACE (ENOSPC, EDQUOT,
+ * EFBIG), ERR_NOMEM, or else ERR_STORE.
+ */
+enum err_code err_code_of_errno(int errnum);
 
 /* Bytes of a message with its NUL; longer text is cut. */
 #define ERR_MSG_MAX 512

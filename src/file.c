@@ -15,21 +15,6 @@
 
 #define PIECE 16384
 
-static enum err_code
-code_of(int errnum)
-{
-	switch (errnum) {
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return ERR_SPACE;
-	case ENOMEM:
-		return ERR_NOMEM;
-	default:
-		return ERR_STORE;
-	}
-}
-
 static int
 open_regular(const char *path, int *ret_fd, struct err *err)
 {
@@ -93,7 +78,7 @@ file_write(int fd, const void *data, size_t len, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set_errno(err, code_of(errno), errno,
+			return err_set_errno(err, err_code_of_errno(errno), errno,
 			    "cannot write");
 		next += n;
 		len -= (size_t)n;
@@ -110,7 +95,7 @@ file_sync(int fd, struct err *err)
 		rc = fsync(fd);
 	while (rc != 0 && errno == EINTR);
 	if (rc != 0)
-		return err_set_errno(err, code_of(errno), errno,
+		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot fsync");
 	return 0;
 }
@@ -131,7 +116,7 @@ file_sync_dir(const char *path, struct err *err)
 		errnum = errno;
 	(void)close(fd);
 	if (errnum != 0)
-		return err_set_errno(err, code_of(errnum), errnum,
+		return err_set_errno(err, err_code_of_errno(errnum), errnum,
 		    "cannot fsync %s", path);
 	return 0;
 }
@@ -142,7 +127,7 @@ file_make_dir(const char *path, mode_t mode, struct err *err)
 	if (mkdir(path, mode) != 0) {
 		if (errno == EEXIST)
 			return 0;
-		return err_set_errno(err, code_of(errno), errno,
+		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot make the directory %s", path);
 	}
 	/* The umask may have taken bits away. */
@@ -207,7 +192,7 @@ file_replace(const char *path, const void *data, size_t len, mode_t mode,
 	}
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0) {
-		(void)err_set_errno(err, code_of(errno), errno,
+		(void)err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot make a file in %s", dir);
 		goto out;
 	}
@@ -217,7 +202,7 @@ file_replace(const char *path, const void *data, size_t len, mode_t mode,
 		goto out;
 	}
 	if (rename(temporary, path) != 0) {
-		(void)err_set_errno(err, code_of(errno), errno,
+		(void)err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot replace %s", path);
 		goto out;
 	}

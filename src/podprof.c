@@ -127,6 +127,7 @@ status_of(enum err_code code)
 	case ERR_UNAUTHENTICATED:
 	case ERR_FORBIDDEN:
 	case ERR_CONFLICT:
+	case ERR_PRECONDITION:
 	case ERR_LIMIT:
 	case ERR_TOO_EARLY:
 		return STATUS_REFUSED;
@@ -134,8 +135,11 @@ status_of(enum err_code code)
 	case ERR_NOMEM:
 	case ERR_INVALID:
 	case ERR_METHOD:
+	case ERR_NOT_ACCEPTABLE:
 	case ERR_TOO_LARGE:
 	case ERR_MEDIA_TYPE:
+	case ERR_RANGE:
+	case ERR_KEY_REUSED:
 	case ERR_TARGET_REFUSED:
 	case ERR_TARGET_UNREACHABLE:
 	case ERR_TARGET_TIMEOUT:
