@@ -4,6 +4,7 @@ noinst_LIBRARIES += libfront.a
 libfront_a_SOURCES = \
 	fcgi/thread.c fcgi/thread.h fcgi/gate.c fcgi/gate.h \
 	fcgi/params.c fcgi/params.h fcgi/negotiate.c fcgi/negotiate.h \
+	fcgi/range.c fcgi/range.h \
 	fcgi/answer.c fcgi/answer.h fcgi/auth.c fcgi/auth.h \
 	fcgi/request.c fcgi/request.h fcgi/service.c fcgi/service.h \
 	fcgi/order.c fcgi/order.h fcgi/view.c fcgi/view.h \
@@ -17,4 +18,4 @@ libfront_a_SOURCES = \
 pkglibexec_PROGRAMS += podprof.fcgi
 podprof_fcgi_SOURCES = fcgi/podprof_fcgi.c
 podprof_fcgi_LDADD = libfront.a libpodprof.a $(FCGI_LIBS) $(CJSON_LIBS) \
-	$(SQLITE_LIBS) $(CRYPTO_LIBS)
+	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)

@@ -1,5 +1,6 @@
 /*
- * Accept and Prefer: lists of words with parameters, split without copying.
+ * Accept, Accept-Encoding and Prefer: lists of words with parameters, split
+ * without copying.
  */
 #include "negotiate.h"
 
@@ -82,21 +83,18 @@ parse_weight(struct slice s)
 	return weight <= 1000 ? weight : -1;
 }
 
-/* The weight among the parameters of a media range; a malformed one says
- * that the range is not wanted. */
+/* The weight among the parameters of a media range or coding; -1 if it is
+ * malformed. */
 static int
 weight_of(struct slice parameters)
 {
 	struct slice name, value;
-	int weight;
 
 	while (parameters.len > 0) {
 		value = next_part(&parameters, ';');
 		name = next_part(&value, '=');
-		if (!is_word(name, "q"))
-			continue;
-		weight = parse_weight(trim(value));
-		return weight < 0 ? 0 : weight;
+		if (is_word(name, "q"))
+			return parse_weight(trim(value));
 	}
 	return 1000;
 }
@@ -123,6 +121,60 @@ negotiate_wants_json(const char *accept)
 		}
 	}
 	return json > text;
+}
+
+/* The weights of an Accept-Encoding; -1: not named. */
+struct codings {
+	int zstd;
+	int identity;
+	int others;	/* "*": whatever is not named */
+};
+
+static int *
+find_coding(struct codings *codings, struct slice name)
+{
+	if (is_word(name, "zstd"))
+		return &codings->zstd;
+	if (is_word(name, "identity"))
+		return &codings->identity;
+	if (is_word(name, "*"))
+		return &codings->others;
+	return NULL;
+}
+
+static struct codings
+parse_codings(const char *accept_encoding)
+{
+	struct slice rest = { accept_encoding, strlen(accept_encoding) };
+	struct codings codings = { -1, -1, -1 };
+	struct slice item;
+	int *weight;
+
+	while (rest.len > 0) {
+		item = next_part(&rest, ',');
+		weight = find_coding(&codings, next_part(&item, ';'));
+		if (weight != NULL && *weight < 0)
+			*weight = weight_of(item);
+	}
+	return codings;
+}
+
+enum coding
+negotiate_coding(const char *accept_encoding, bool has_zstd)
+{
+	struct codings codings;
+
+	if (accept_encoding == NULL)
+		return CODING_IDENTITY;
+	codings = parse_codings(accept_encoding);
+	if (has_zstd && codings.zstd > 0 && codings.zstd >= codings.identity)
+		return CODING_ZSTD;
+	if (codings.identity > 0 ||
+	    (codings.identity < 0 && codings.others != 0))
+		return CODING_IDENTITY;
+	if (has_zstd && codings.zstd < 0 && codings.others > 0)
+		return CODING_ZSTD;
+	return CODING_NONE;
 }
 
 static struct slice

@@ -1,5 +1,6 @@
 /*
- * What a client prefers: Accept (RFC 9110, 12.5.1) and Prefer (RFC 7240).
+ * What a client prefers: Accept and Accept-Encoding (RFC 9110, 12.5), and
+ * Prefer (RFC 7240).
  * Preferences are wishes: what cannot be understood is left out, never an
  * error.
  */
@@ -16,6 +17,25 @@
  * same q, get text.
  */
 bool negotiate_wants_json(const char *accept);
+
+enum coding {
+	CODING_IDENTITY,
+	CODING_ZSTD,
+	CODING_NONE,	/* 406: the client takes neither */
+};
+
+/*
+ * The coding of an answer, from Accept-Encoding (NULL: none).
+ *
+ * zstd goes to a client that names it, and that does not name identity with a
+ * higher q.  A wildcard alone is no wish for it: identity is then served, and
+ * zstd only where identity is forbidden ("identity;q=0", or "*;q=0" where
+ * identity is not named) and zstd is not.  An entry with a malformed q is left
+ * out; of a coding that is named twice the first counts.
+ *
+ * has_zstd  there is such a representation.
+ */
+enum coding negotiate_coding(const char *accept_encoding, bool has_zstd);
 
 #define NEGOTIATE_WAIT_MAX_S 25
 

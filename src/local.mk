@@ -6,7 +6,7 @@ libpodprof_a_SOURCES = \
 	src/buf.c src/buf.h src/str.c src/str.h src/clock.c src/clock.h \
 	src/log.c src/log.h src/file.c src/file.h src/ini.c src/ini.h \
 	src/json.c src/json.h src/uuid.c src/uuid.h src/digest.c src/digest.h \
-	src/jsoncut.c src/jsoncut.h \
+	src/jsoncut.c src/jsoncut.h src/pack.c src/pack.h \
 	src/conf.c src/conf.h src/conf_table.c src/conf_show.c src/conf_parts.h \
 	src/db.c src/db.h src/ws.c src/ws.h \
 	src/proc.c src/proc.h \
@@ -14,18 +14,20 @@ libpodprof_a_SOURCES = \
 	src/artifact.c src/artifact.h src/token.c src/token.h \
 	src/spawn.c src/spawn.h \
 	src/job.c src/job.h src/job_parts.h src/job_row.c src/job_run.c \
-	src/job_settle.c src/job_json.c src/target.c src/target.h \
+	src/job_settle.c src/job_retain.c src/job_reconcile.c src/job_json.c \
+	src/link.c src/link.h src/ballast.c src/ballast.h src/target.c src/target.h \
 	src/capture.c src/capture.h src/capture_heap_snapshot.c \
 	src/capture_cpu_profile.c
 nodist_libpodprof_a_SOURCES = sql/migrations.c
 libpodprof_a_CPPFLAGS = $(AM_CPPFLAGS) $(CJSON_CFLAGS) $(SQLITE_CFLAGS) \
-	$(CRYPTO_CFLAGS) $(WEBSOCKETS_CFLAGS)
+	$(CRYPTO_CFLAGS) $(ZSTD_CFLAGS) $(WEBSOCKETS_CFLAGS)
 
 bin_PROGRAMS += podprof
 podprof_SOURCES = src/podprof.c src/check.c src/check.h
-podprof_LDADD = libpodprof.a $(CJSON_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS)
+podprof_LDADD = libpodprof.a $(CJSON_LIBS) $(SQLITE_LIBS) $(CRYPTO_LIBS) \
+	$(ZSTD_LIBS)
 
 pkglibexec_PROGRAMS += podprof-capture
 podprof_capture_SOURCES = src/podprof_capture.c
 podprof_capture_LDADD = libpodprof.a $(WEBSOCKETS_LIBS) $(CJSON_LIBS) \
-	$(SQLITE_LIBS) $(CRYPTO_LIBS)
+	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)

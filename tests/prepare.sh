@@ -45,9 +45,9 @@ install_packages()
 	missing=
 	for package in gcc libc6-dev make autoconf automake pkg-config \
 		libfcgi-dev libwebsockets-dev libcjson-dev libsqlite3-dev \
-		libssl-dev libcmocka-dev valgrind xz-utils python3 curl \
-		util-linux spawn-fcgi nginx apache2-bin lighttpd systemd \
-		mandoc shellcheck sqlite3; do
+		libssl-dev libzstd-dev libcmocka-dev valgrind xz-utils zstd \
+		python3 curl util-linux spawn-fcgi nginx apache2-bin \
+		lighttpd systemd mandoc shellcheck sqlite3; do
 		has_package "$package" || missing="$missing $package"
 	done
 	command -v node >/dev/null || missing="$missing nodejs"

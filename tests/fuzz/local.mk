@@ -1,9 +1,10 @@
 # Fuzz targets, replaying their corpus as tests.
 FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_conf tests/fuzz/fuzz_token \
-	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate
+	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate tests/fuzz/fuzz_range \
+	tests/fuzz/fuzz_pack
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
-FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS)
+FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)
 tests_fuzz_fuzz_jsoncut_SOURCES = tests/fuzz/fuzz_jsoncut.c \
 	tests/fuzz/replay.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_jsoncut_LDADD = $(FUZZ_LIBS)
@@ -16,4 +17,8 @@ tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c \
 tests_fuzz_fuzz_request_LDADD = libfront.a $(FUZZ_LIBS) $(SQLITE_LIBS)
 tests_fuzz_fuzz_gate_SOURCES = tests/fuzz/fuzz_gate.c tests/fuzz/replay.c
 tests_fuzz_fuzz_gate_LDADD = $(FUZZ_LIBS) $(FCGI_LIBS)
+tests_fuzz_fuzz_range_SOURCES = tests/fuzz/fuzz_range.c tests/fuzz/replay.c
+tests_fuzz_fuzz_range_LDADD = libfront.a $(FUZZ_LIBS)
+tests_fuzz_fuzz_pack_SOURCES = tests/fuzz/fuzz_pack.c tests/fuzz/replay.c
+tests_fuzz_fuzz_pack_LDADD = $(FUZZ_LIBS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run

@@ -15,10 +15,10 @@ cat >"$work/layers" <<'LAYERS'
 0 err
 1 buf clock
 2 str
-3 log file ini json uuid digest jsoncut
+3 log file ini json uuid digest jsoncut pack
 4 conf db ws proc
-5 migrate cdp artifact token spawn
-6 job target
+5 migrate cdp artifact ballast token spawn
+6 job link target
 7 capture check
 8 podprof podprof_capture
 LAYERS
@@ -30,6 +30,8 @@ cjson/cJSON.h src/json.c
 cJSON.h src/json.c
 libwebsockets.h src/ws.c
 openssl/ src/digest.c
+zstd.h src/pack.c
+zstd_errors.h src/pack.c
 fcgiapp.h fcgi/gate.c
 fcgi_stdio.h fcgi/gate.c
 fcgi_config.h fcgi/gate.c

@@ -1,6 +1,7 @@
 # Unit programs of podprof.fcgi; see tests/local.mk.  A program that makes
 # calls fail says which: --wrap.
 UNIT_FRONT += tests/unit/test_params tests/unit/test_negotiate \
+	tests/unit/test_range \
 	tests/unit/test_order tests/unit/test_answer tests/unit/test_auth \
 	tests/unit/test_gate tests/unit/test_request tests/unit/test_route \
 	tests/unit/test_download tests/unit/test_pool
@@ -11,6 +12,9 @@ tests_unit_test_params_LDADD = $(FRONT_LIBS)
 tests_unit_test_negotiate_SOURCES = tests/unit/test_negotiate.c
 tests_unit_test_negotiate_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_negotiate_LDADD = $(FRONT_LIBS)
+tests_unit_test_range_SOURCES = tests/unit/test_range.c
+tests_unit_test_range_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_range_LDADD = $(FRONT_LIBS)
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_order_LDADD = $(FRONT_LIBS)

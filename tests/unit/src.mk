@@ -3,7 +3,8 @@
 UNIT_SRC += tests/unit/test_err tests/unit/test_buf tests/unit/test_str \
 	tests/unit/test_clock tests/unit/test_log tests/unit/test_file \
 	tests/unit/test_ini tests/unit/test_json tests/unit/test_uuid \
-	tests/unit/test_digest tests/unit/test_conf tests/unit/test_token
+	tests/unit/test_digest tests/unit/test_pack tests/unit/test_conf \
+	tests/unit/test_token
 tests_unit_test_err_SOURCES = tests/unit/test_err.c
 tests_unit_test_err_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_err_LDADD = $(UNIT_LIBS)
@@ -43,6 +44,15 @@ tests_unit_test_digest_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_digest_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=RAND_bytes \
 	-Wl,--wrap=EVP_MD_CTX_new
 tests_unit_test_digest_LDADD = $(UNIT_LIBS)
+# It brings pack.c itself.
+tests_unit_test_pack_SOURCES = tests/unit/test_pack.c
+tests_unit_test_pack_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_pack_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread \
+	-Wl,--wrap=calloc -Wl,--wrap=reallocarray \
+	-Wl,--wrap=ZSTD_createCCtx -Wl,--wrap=ZSTD_createDCtx \
+	-Wl,--wrap=ZSTD_freeCCtx -Wl,--wrap=ZSTD_freeDCtx \
+	-Wl,--wrap=ZSTD_compressStream2 -Wl,--wrap=ZSTD_decompressStream
+tests_unit_test_pack_LDADD = $(UNIT_LIBS)
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 tests_unit_test_conf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_conf_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc \

@@ -1,4 +1,4 @@
-/* Accept and Prefer, as real clients and hostile ones write them. */
+/* Accept, Accept-Encoding and Prefer, as real clients and hostile ones write them. */
 #include "test.h"
 
 #include "negotiate.h"
@@ -51,6 +51,89 @@ test_json(void **state)
 }
 
 static void
+expect_coding(const char *accept_encoding, bool has_zstd, enum coding wanted)
+{
+	enum coding got = negotiate_coding(accept_encoding, has_zstd);
+
+	if (got != wanted)
+		fail_msg("\"%s\" %s zstd: %d, wanted %d", accept_encoding,
+		    has_zstd ? "with" : "without", (int)got, (int)wanted);
+}
+
+static void
+test_zstd(void **state)
+{
+	static const char *const accepts[] = {
+		"zstd", "ZStd", "gzip, deflate, br, zstd", " \tzstd\t",
+		"zstd;q=0.001", "zstd ; Q=0.5", "zstd;q=1.000", "zstd;q=.5,zstd",
+		"zstd;q=0.5, identity;q=0.5", "identity;q=0.1, zstd;q=0.2",
+		"zstd, *;q=0", "zstd;q=0.5, *", "zstd;x=y;q=0.4", ",,zstd,,",
+		"zstd;q=1, zstd;q=0", "zstd;q=0.5, identity;q=nonsense",
+		"zstd, \"identity",
+	};
+	/* Without a wish for it, but identity is out of the question. */
+	static const char *const instead[] = {
+		"zstd, identity;q=0", "identity;q=0, *", "identity;q=0, *;q=0.1",
+		"identity;q=0.000;x, zstd;q=0.001", "*;q=0, zstd;q=0.1",
+		"identity;q=0, gzip, *;q=0.5",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++)
+		expect_coding(accepts[i], true, CODING_ZSTD);
+	for (i = 0; i < sizeof(instead) / sizeof(instead[0]); i++) {
+		expect_coding(instead[i], true, CODING_ZSTD);
+		expect_coding(instead[i], false, CODING_NONE);
+	}
+}
+
+static void
+test_identity(void **state)
+{
+	static const char *const accepts[] = {
+		NULL, "", " ", ",", ";", ";q=0", "q=0", "gzip", "*", "*;q=0.1",
+		"gzip, deflate, br", "x-zstd", "zstd-x", "zst", "\"zstd\"",
+		"\"a, zstd", "zstd;q=0", "zstd;q=0.000", "zstd;q=0, zstd",
+		"zstd;q=2", "zstd;q=", "zstd;q=-1", "zstd;q=1.001",
+		"zstd;q=0.0001", "zstd;q=\"1\"", "zstd;q=1 1", "zstd zstd",
+		"zstd=1", "zstd;q=0, *", "gzip;q=0", "identity",
+		"identity;q=0.001", "identity, zstd;q=0.9",
+		"zstd;q=0.4, identity;q=0.5", "identity, *;q=0",
+		"identity;q=nonsense", "identity;q=", "*;q=x", "*;q=",
+		"identity;q=1, identity;q=0", "identity;q=x, gzip;q=1",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++)
+		expect_coding(accepts[i], true, CODING_IDENTITY);
+	/* The same, and what would be zstd if there were some. */
+	for (i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++)
+		expect_coding(accepts[i], false, CODING_IDENTITY);
+	expect_coding("zstd", false, CODING_IDENTITY);
+	expect_coding("gzip, deflate, br, zstd;q=0.1", false, CODING_IDENTITY);
+}
+
+static void
+test_no_coding(void **state)
+{
+	static const char *const accepts[] = {
+		"identity;q=0", "*;q=0", "*;q=0.0", "gzip, identity;q=0",
+		"gzip, *;q=0", "zstd;q=0, identity;q=0", "zstd;q=0, *;q=0",
+		"identity;q=0, zstd;q=0, *", "identity;q=0, zstd;q=x",
+		"Identity ; Q=0", "x-zstd, identity;q=0",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
+		expect_coding(accepts[i], true, CODING_NONE);
+		expect_coding(accepts[i], false, CODING_NONE);
+	}
+}
+
+static void
 test_wait(void **state)
 {
 	static const struct {
@@ -100,6 +183,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_zstd),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_no_coding),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_respond_async),
 	};
