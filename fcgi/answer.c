@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct {
 	int status;
@@ -55,7 +54,6 @@ void
 answer_init(struct answer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
-	answer->fd = -1;
 	buf_init(&answer->headers, ANSWER_HEADERS_MAX);
 	buf_init(&answer->body, ANSWER_BODY_MAX);
 }
@@ -63,8 +61,7 @@ answer_init(struct answer *answer)
 void
 answer_fini(struct answer *answer)
 {
-	if (answer->fd >= 0)
-		(void)close(answer->fd);
+	artifact_close(&answer->reader);
 	buf_fini(&answer->headers);
 	buf_fini(&answer->body);
 	answer_init(answer);
@@ -145,11 +142,18 @@ answer_attachment(struct answer *answer, const char *name)
 	buf_fini(&encoded);
 }
 
+static bool
+has_length(const struct answer *answer)
+{
+	return answer->status != 204 && answer->status != 304;
+}
+
 int
 answer_send_head(const struct answer *answer, struct gate *gate,
     struct err *err)
 {
-	const bool is_file = answer->kind == ANSWER_FILE;
+	const bool is_file =
+	    answer->kind == ANSWER_FILE || answer->by_server;
 	const long long bytes =
 	    is_file ? answer->file_bytes : (long long)answer->body.len;
 	struct buf head;
@@ -165,9 +169,11 @@ answer_send_head(const struct answer *answer, struct gate *gate,
 	if (answer->type != NULL && buf_addf(&head, err,
 	    "Content-Type: %s\r\n", answer->type) != 0)
 		goto out;
-	if (buf_addf(&head, err, "Content-Length: %lld\r\n"
-	    "Cache-Control: no-store\r\n"
-	    "X-Content-Type-Options: nosniff\r\n\r\n", bytes) != 0)
+	if (has_length(answer) && buf_addf(&head, err,
+	    "Content-Length: %lld\r\n", bytes) != 0)
+		goto out;
+	if (buf_adds(&head, "Cache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n", err) != 0)
 		goto out;
 	rc = gate_write(gate, head.data, head.len, err);
 out:

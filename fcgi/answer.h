@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "artifact.h"
 #include "buf.h"
 #include "err.h"
 #include "gate.h"
@@ -35,10 +36,15 @@ struct answer {
 	int64_t retry_after_s;	/* 0: none */
 	struct buf headers;	/* further lines, see answer_header() */
 	bool incomplete;	/* a header had no room: nothing to send */
+	bool by_server;		/* the web server puts a file of file_bytes in
+				 * its body's place */
 
 	struct buf body;	/* ANSWER_RESPONSE */
 
-	int fd;			/* ANSWER_FILE; owned; -1: none */
+	/* ANSWER_FILE: so many of its bytes in that coding, from first_byte. */
+	struct artifact_reader *reader;		/* owned; NULL: none */
+	enum artifact_coding coding;
+	int64_t first_byte;
 	int64_t file_bytes;
 	char job_id[UUID_MAX];	/* whose file it is */
 	bool delivers;		/* handing it over whole delivers that job */
@@ -67,7 +73,7 @@ void answer_attachment(struct answer *answer, const char *name);
 
 /*
  * Write the head: status, headers, Content-Type, Content-Length (of the body
- * or file), and what every answer has: Cache-Control: no-store and
+ * or file; not with 204 and 304), and what every answer has: Cache-Control: no-store and
  * X-Content-Type-Options: nosniff.  ERR_INTERNAL as gate_write().
  */
 MUST int answer_send_head(const struct answer *answer, struct gate *gate,

@@ -19,11 +19,12 @@
 #include "gate.h"
 #include "str.h"
 
-/* "user:" and up to STR_NAME_MAX bytes fit. */
-#define AUTH_WHO_MAX (STR_NAME_MAX + 8)
+/* "link:user:" and up to STR_NAME_MAX bytes fit. */
+#define AUTH_WHO_MAX (STR_NAME_MAX + 16)
 
 struct principal {
-	char who[AUTH_WHO_MAX];	/* a token's name, "user:NAME", "anonymous" */
+	char who[AUTH_WHO_MAX];	/* a token's name, "user:NAME",
+				 * "anonymous", "link:" and who made it */
 	enum conf_role role;	/* not ROLE_NONE */
 };
 

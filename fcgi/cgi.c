@@ -160,6 +160,8 @@ static void
 find_readiness(struct service *service, const struct request *request)
 {
 	const char *state_dir = service_conf(service)->state_dir;
+	const bool is_shared =
+	    service_conf(service)->sendfile != SENDFILE_NONE;
 	struct seat seat = { .service = service };
 	struct db *db;
 	struct err err;
@@ -167,7 +169,7 @@ find_readiness(struct service *service, const struct request *request)
 
 	if (strcmp(request->path, "/readyz") != 0)
 		return;
-	rc = artifact_check_dirs(state_dir, &err);
+	rc = artifact_check_dirs(state_dir, is_shared, &err);
 	if (rc == 0)
 		rc = seat_db(&seat, &db, &err);
 	if (rc == 0)

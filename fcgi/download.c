@@ -4,13 +4,11 @@
 #include "download.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
@@ -35,29 +33,29 @@ struct task {
 	struct answer answer;
 };
 
+/* The bytes of the answer from position at on. */
 static int
-read_piece(int fd, void *data, size_t len, struct err *err)
+read_piece(const struct answer *answer, int64_t at, void *data, size_t len,
+    struct err *err)
 {
 	char *p = data;
-	ssize_t n;
+	int64_t n;
 
-	while (len > 0) {
-		n = read(fd, p, len);
-		if (n < 0 && errno == EINTR)
-			continue;
+	for (at += answer->first_byte; len > 0; at += n) {
+		n = artifact_read(
+		    answer->reader, answer->coding, at, p, len, err);
 		if (n < 0)
-			return err_set_errno(
-			    err, ERR_STORE, errno, "the artifact");
+			return -1;
 		if (n == 0)
 			return err_set(err, ERR_STORE,
-			    "the artifact became shorter while it was read");
+			    "the artifact is shorter than it should be");
 		p += n;
 		len -= (size_t)n;
 	}
 	return 0;
 }
 
-/* The next bytes of the file to the gate; counts them. */
+/* The first bytes of the answer to the gate; counts them. */
 static int
 send_bytes(const struct answer *answer, struct gate *gate, int64_t bytes,
     int64_t *sent_bytes, struct err *err)
@@ -68,15 +66,14 @@ send_bytes(const struct answer *answer, struct gate *gate, int64_t bytes,
 
 	if (piece == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a download");
-	while (rc == 0 && bytes > 0) {
-		len = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
-		rc = read_piece(answer->fd, piece, len, err);
+	while (rc == 0 && *sent_bytes < bytes) {
+		len = bytes - *sent_bytes < PIECE_BYTES
+		    ? (size_t)(bytes - *sent_bytes) : PIECE_BYTES;
+		rc = read_piece(answer, *sent_bytes, piece, len, err);
 		if (rc == 0)
 			rc = gate_write(gate, piece, len, err);
-		if (rc == 0) {
-			bytes -= (int64_t)len;
+		if (rc == 0)
 			*sent_bytes += (int64_t)len;
-		}
 	}
 	free(piece);
 	return rc;
@@ -92,7 +89,7 @@ deliver_tail(struct service *service, struct request *request,
 	char tail[GATE_TAIL_MAX];
 	int rc;
 
-	if (read_piece(answer->fd, tail, len, err) != 0 ||
+	if (read_piece(answer, *sent_bytes, tail, len, err) != 0 ||
 	    gate_flush(request->gate, err) != 0 ||
 	    gate_brace(request->gate, SEND_TIMEOUT_MS, err) != 0)
 		return -1;

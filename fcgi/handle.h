@@ -16,6 +16,8 @@ handle_fn handle_create_job;
 handle_fn handle_list_jobs;
 handle_fn handle_get_job;
 handle_fn handle_get_artifact;
+handle_fn handle_delete_job;
+handle_fn handle_create_link;
 
 /* handle_probe.c */
 handle_fn handle_livez;

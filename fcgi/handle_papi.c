@@ -92,10 +92,10 @@ check_bare(const struct job *job, struct err *err)
 		    "delivered at %s; ?job=%s serves it until it is removed",
 		    when, job->id);
 	}
-	if (job->removed_at_ms != JOB_UNKNOWN)
-		return err_set(err, ERR_NOT_FOUND, "the newest snapshot, job "
-		    "%s, had expired and was removed ([limits] keep)",
-		    job->id);
+	if (view_check_file(job, err) != 0) {
+		err->code = ERR_NOT_FOUND;
+		return err_wrap(err, "the newest snapshot, job %s", job->id);
+	}
 	return 0;
 }
 
@@ -123,12 +123,9 @@ handle_get_snapshot(struct seat *seat, struct request *request,
 		view_headers(&job, answer);
 		return -1;
 	}
-	if (view_file(seat->service, &job, answer, err) != 0)
+	if (view_file(seat->service, request, &job, job_id == NULL
+	    ? VIEW_NEWEST : VIEW_SNAPSHOT, answer, err) != 0)
 		return -1;
-	/* Whoever asks for a part, or for nothing but the head, has not got
-	 * it, even if the answer is whole because ranges are not served. */
-	answer->delivers = request->method == HTTP_GET &&
-	    gate_env(request->gate, "HTTP_RANGE") == NULL;
 	answer_header(answer, "X-Accel-Buffering", "no");
 	return 0;
 }
@@ -140,7 +137,8 @@ profile_done(struct seat *seat, struct request *request,
 	answer_header(answer, "X-Profile-Duration", "%lld",
 	    (long long)job->duration_ms);
 	if (job->state == JOB_SUCCEEDED)
-		return view_file(seat->service, job, answer, err);
+		return view_file(
+		    seat->service, request, job, VIEW_FRESH, answer, err);
 	view_headers(job, answer);
 	view_link(request, job->id, "Location", answer);
 	if (job->state == JOB_FAILED) {

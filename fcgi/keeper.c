@@ -14,14 +14,21 @@
 #include <unistd.h>
 
 #include "artifact.h"
+#include "ballast.h"
 #include "clock.h"
+#include "job.h"
+#include "link.h"
 #include "log.h"
 #include "thread.h"
 
 #define ROUND_MS 1000
 /* The directories are tried by a real write: not every second. */
 #define DIRS_ROUNDS 10
+/* Files and rows are compared some at a time. */
+#define RECONCILE_ROUNDS 5
+#define RECONCILE_MAX 256
 #define CGI_ROUND_S 60
+#define CGI_RECONCILE_MAX 100000
 
 struct keeper {
 	pthread_t thread;
@@ -31,6 +38,7 @@ struct keeper {
 
 	/* The thread's own. */
 	struct seat seat;
+	struct job_reconciler *reconciler;
 	unsigned rounds;
 	struct err dirs;	/* of the last try; code 0: none */
 	struct err told;	/* what was logged last; code 0: all is well */
@@ -56,38 +64,67 @@ settle_children(struct seat *seat)
 	}
 }
 
+/* The first failure is the one that is told. */
+static void
+note(int *rc, int result, struct err *err, const struct err *fault)
+{
+	if (result == 0 || *rc != 0)
+		return;
+	*rc = -1;
+	*err = *fault;
+}
+
 /*
- * Settle and sweep; proves on the way that the database can be used.  What is
- * over is removed although settling failed: on a full disk that is what makes
- * room.  The first failure is told.
+ * Settle, and make room; proves on the way that the database can be used.  What
+ * is over is removed although settling failed: on a full disk that is what
+ * makes room.
  */
 static int
 tidy(struct seat *seat, struct err *err)
 {
 	const struct conf *conf = service_conf(seat->service);
+	const struct job_limits limits = {
+		conf->store_bytes, conf->store_jobs, conf->min_free_bytes,
+	};
+	const char *state_dir = conf->state_dir;
+	struct err fault;
 	struct db *db;
-	int rc;
+	int rc = 0;
 
 	if (seat_db(seat, &db, err) != 0)
 		return -1;
-	rc = job_settle(db, conf->state_dir, err);
-	if (job_sweep(db, conf->state_dir, rc == 0 ? err : NULL) != 0)
-		rc = -1;
+	note(&rc, job_settle(db, state_dir, &fault), err, &fault);
+	note(&rc, job_sweep(db, state_dir, &fault), err, &fault);
+	note(&rc, job_retain(db, state_dir, &limits, &fault), err, &fault);
+	note(&rc, link_sweep(db, &fault), err, &fault);
 	if (rc != 0)
 		seat_fini(seat);
 	return rc;
 }
 
 static int
+reconcile(struct seat *seat, struct job_reconciler *reconciler, int max,
+    struct err *err)
+{
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	return job_reconcile(reconciler, db,
+	    service_conf(seat->service)->state_dir, max, err);
+}
+
+static int
 check_dirs(struct keeper *keeper, struct err *err)
 {
-	const char *state_dir =
-	    service_conf(keeper->seat.service)->state_dir;
+	const struct conf *conf = service_conf(keeper->seat.service);
 
 	/* A failure is looked at again at once: it may be over. */
 	if (keeper->rounds % DIRS_ROUNDS == 0 || keeper->told.code != 0) {
 		keeper->dirs.code = 0;
-		(void)!artifact_check_dirs(state_dir, &keeper->dirs);
+		if (artifact_check_dirs(conf->state_dir, conf->sendfile !=
+		    SENDFILE_NONE, &keeper->dirs) == 0)
+			(void)!ballast_make(conf->state_dir, &keeper->dirs);
 	}
 	if (keeper->dirs.code == 0)
 		return 0;
@@ -121,6 +158,9 @@ do_round(struct keeper *keeper)
 	rc = tidy(&keeper->seat, &err);
 	if (rc == 0)
 		rc = check_dirs(keeper, &err);
+	if (rc == 0 && keeper->rounds % RECONCILE_ROUNDS == 0)
+		rc = reconcile(&keeper->seat, keeper->reconciler,
+		    RECONCILE_MAX, &err);
 	if (rc == 0)
 		rc = auth_check_tokens(service_auth(service), &err);
 	if (rc == 0)
@@ -162,6 +202,7 @@ run(void *arg)
 static void
 destroy(struct keeper **keeper)
 {
+	job_reconciler_free(&(*keeper)->reconciler);
 	(void)pthread_cond_destroy(&(*keeper)->kicked);
 	(void)pthread_mutex_destroy(&(*keeper)->lock);
 	free(*keeper);
@@ -179,7 +220,8 @@ keeper_start(struct service *service, struct keeper **ret_keeper,
 	keeper->seat.service = service;
 	(void)pthread_mutex_init(&keeper->lock, NULL);
 	thread_cond_init(&keeper->kicked);
-	if (thread_start(run, keeper, &keeper->thread, err) != 0) {
+	if (job_reconciler_new(&keeper->reconciler, err) != 0 ||
+	    thread_start(run, keeper, &keeper->thread, err) != 0) {
 		destroy(&keeper);
 		return -1;
 	}
@@ -238,13 +280,18 @@ is_due(const char *state_dir)
 void
 keeper_once(struct service *service)
 {
+	const char *state_dir = service_conf(service)->state_dir;
+	struct job_reconciler *reconciler = NULL;
 	struct seat seat = { .service = service };
 	struct err err;
 
-	if (!is_due(service_conf(service)->state_dir))
+	if (!is_due(state_dir))
 		return;
-	if (tidy(&seat, &err) != 0)
+	if (tidy(&seat, &err) != 0 || ballast_make(state_dir, &err) != 0 ||
+	    job_reconciler_new(&reconciler, &err) != 0 ||
+	    reconcile(&seat, reconciler, CGI_RECONCILE_MAX, &err) != 0)
 		log_warn("keeper", "the state could not be tidied up: %s",
 		    err.msg);
+	job_reconciler_free(&reconciler);
 	seat_fini(&seat);
 }

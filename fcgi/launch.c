@@ -4,9 +4,13 @@
 #include "launch.h"
 
 #include "artifact.h"
+#include "ballast.h"
 #include "job.h"
 #include "log.h"
 #include "view.h"
+
+/* Nothing tells when V8 will be done with what was canceled. */
+#define RETRY_S 2
 
 /* The line has the job's id from log_bind(). */
 static void
@@ -48,17 +52,28 @@ preflighted(struct seat *seat, struct request *request,
 		(void)!job_discard(db, now.id, NULL);
 		return -1;
 	}
-	audit(request, now.kind, "accepted", NULL);
+	audit(request, now.kind, request->is_repeated ? "repeated" : "accepted",
+	    NULL);
 	return request->launched(seat, request, &now, answer, err);
+}
+
+/* The order was placed before: its job, as it is now. */
+static int
+repeat(struct seat *seat, struct request *request, const struct job *job,
+    struct answer *answer, struct err *err)
+{
+	audit(request, job->kind, "repeated", NULL);
+	return request->launched(seat, request, job, answer, err);
 }
 
 /* Nobody will work on the job: leave none. */
 static void
-take_back(struct db *db, const char *job_id, const struct err *why)
+take_back(struct db *db, const char *state_dir, const char *job_id,
+    const struct err *why)
 {
 	struct err err;
 
-	if (job_fail(db, job_id, why, &err) != 0 ||
+	if (job_fail(db, state_dir, job_id, why, &err) != 0 ||
 	    job_discard(db, job_id, &err) != 0)
 		log_error("launch", "job %s cannot be taken back: %s", job_id,
 		    err.msg);
@@ -107,8 +122,11 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		.requested_by = request->principal.who,
 		.request_id = request->id,
 		.profiles_max = conf->profiles,
+		.key = order->key,
+		.key_sha256 = order->key != NULL ? order->key_sha256 : NULL,
 	};
 	struct job job = { .id = "" };
+	bool is_new = true;
 	struct db *db;
 
 	if (check_order(
@@ -118,21 +136,30 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		return -1;
 	/* The pool has a keeper that looks after them. */
 	if (service_is_cgi(seat->service) &&
-	    artifact_check_dirs(conf->state_dir, err) != 0)
+	    (artifact_check_dirs(conf->state_dir,
+	    conf->sendfile != SENDFILE_NONE, err) != 0 ||
+	    ballast_make(conf->state_dir, err) != 0))
 		return -1;
-	if (job_create(db, conf->state_dir, &job_order, &job, err) != 0) {
+	if (job_create(db, conf->state_dir, &job_order, &job, &is_new,
+	    err) != 0) {
 		if (err->code == ERR_CONFLICT && job.id[0] != '\0') {
 			view_headers(&job, answer);
+			/* Also for one that was canceled. */
+			if (answer->retry_after_s == 0)
+				answer->retry_after_s = RETRY_S;
 			view_link(request, job.id, "Location", answer);
 		}
 		return -1;
 	}
 	log_bind(request->id, job.id);
-	if (service_spawn(seat->service, job.id, err) != 0) {
-		take_back(db, job.id, err);
+	request->launched = launched;
+	request->is_repeated = !is_new;
+	if (!is_new && job.accepted_at_ms != JOB_UNKNOWN)
+		return repeat(seat, request, &job, answer, err);
+	if (is_new && service_spawn(seat->service, job.id, err) != 0) {
+		take_back(db, conf->state_dir, job.id, err);
 		return -1;
 	}
-	request->launched = launched;
 	request_wait(request, answer, &job, UNTIL_PREFLIGHT, LAUNCH_WAIT_MS,
 	    preflighted);
 	return 0;

@@ -20,10 +20,12 @@
 
 /*
  * Begin.  The answer becomes a wait, after which launched() is called with the
- * accepted job, and makes the answer.
+ * accepted job, and makes the answer.  Where the order's key has a job that was
+ * accepted before, launched() is called with that at once.
  *
  *   ERR_CONFLICT  a heap snapshot of the app is in the way; X-Job-Id, Location
  *                 and Retry-After in the answer are that job's
+ *   ERR_KEY_REUSED  as job_create()
  *   ERR_LIMIT     too many profiles of the app, or too many requests that wait
  *   ERR_INVALID   the method is not available in this version
  *   ERR_INTERNAL  podprof-capture cannot be started

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "conf.h"
+#include "digest.h"
 #include "err.h"
 #include "job.h"
 
@@ -25,10 +26,12 @@ struct order {
 	int64_t duration_ms;		/* JOB_UNKNOWN for a heap snapshot */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
 	bool force;
+	const char *key;		/* Idempotency-Key; NULL: none */
+	char key_sha256[DIGEST_HEX_MAX];	/* of the body, hex */
 };
 
 /*
- * Read a body of len bytes.
+ * Read a body of len bytes; key stays NULL.
  *
  *   ERR_INVALID  not a JSON object in UTF-8; a member that is not known, given
  *                twice, of the wrong type, out of range, of no use for the

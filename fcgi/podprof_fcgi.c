@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "artifact.h"
+#include "ballast.h"
 #include "cgi.h"
 #include "conf.h"
 #include "err.h"
@@ -56,6 +57,9 @@ raise_limits(const struct conf *conf)
 
 	/* Threads would each get an arena, and keep what it grew to. */
 	(void)mallopt(M_ARENA_MAX, 2);
+	/* What a download decompresses with is given back to the kernel after
+	 * it; left alone, this bound grows with what was freed. */
+	(void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
 	    limit.rlim_cur >= wanted)
 		return;
@@ -69,7 +73,9 @@ check_state(const struct conf *conf, struct err *err)
 {
 	struct db *db = NULL;
 
-	if (artifact_check_dirs(conf->state_dir, err) != 0 ||
+	if (artifact_check_dirs(conf->state_dir,
+	    conf->sendfile != SENDFILE_NONE, err) != 0 ||
+	    ballast_make(conf->state_dir, err) != 0 ||
 	    job_open_db(conf->state_dir, &db, err) != 0)
 		return -1;
 	db_close(&db);

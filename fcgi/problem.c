@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "json.h"
 #include "route.h"
@@ -141,6 +140,7 @@ put_allow(struct answer *answer, unsigned methods)
 		{ HTTP_GET, "GET" },
 		{ HTTP_HEAD, "HEAD" },
 		{ HTTP_POST, "POST" },
+		{ HTTP_DELETE, "DELETE" },
 	};
 	char list[32] = "";
 	size_t i, len = 0;
@@ -161,9 +161,8 @@ problem_answer(const struct conf *conf, const struct request *request,
 
 	assert(is_code(err->code));
 	answer->kind = ANSWER_RESPONSE;
-	if (answer->fd >= 0)
-		(void)close(answer->fd);
-	answer->fd = -1;
+	artifact_close(&answer->reader);
+	answer->by_server = false;
 	answer->status = problem_status(err->code);
 	answer->type = "application/problem+json";
 	if (answer->retry_after_s == 0)

@@ -19,6 +19,7 @@ static const struct {
 	{ "GET", HTTP_GET },
 	{ "HEAD", HTTP_HEAD },
 	{ "POST", HTTP_POST },
+	{ "DELETE", HTTP_DELETE },
 };
 
 static void

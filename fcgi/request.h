@@ -14,6 +14,7 @@
 #include "err.h"
 #include "gate.h"
 #include "job.h"
+#include "link.h"
 #include "params.h"
 #include "str.h"
 #include "uuid.h"
@@ -25,6 +26,7 @@
 #define HTTP_GET 1u
 #define HTTP_HEAD 2u
 #define HTTP_POST 4u
+#define HTTP_DELETE 8u
 #define HTTP_OTHER 0u
 
 struct route;
@@ -62,6 +64,7 @@ struct request {
 	unsigned path_methods;		/* of all routes at this path */
 	char app[STR_NAME_MAX + 1];
 	char job_id[UUID_MAX];
+	char link_secret[LINK_SECRET_MAX];
 	bool is_known;			/* authenticated: may be told names */
 	struct principal principal;
 	struct params params;
@@ -69,6 +72,7 @@ struct request {
 
 	/* The handler's, across its waits. */
 	request_resume_fn *launched;	/* see launch.h */
+	bool is_repeated;	/* its Idempotency-Key had a job already */
 	struct {
 		char job_id[UUID_MAX];
 		enum request_until until;

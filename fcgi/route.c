@@ -3,9 +3,11 @@
  */
 #include "route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "handle.h"
+#include "link.h"
 #include "log.h"
 #include "problem.h"
 
@@ -75,6 +77,13 @@ static const struct route routes[] = {
 	{ .path = BASE "/jobs/{id}/artifact",
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
 	    .handle = handle_get_artifact },
+	{ .path = BASE "/jobs/{id}", .methods = HTTP_DELETE,
+	    .role = ROLE_OPERATOR, .handle = handle_delete_job },
+	{ .path = BASE "/jobs/{id}/links", .methods = HTTP_POST,
+	    .role = ROLE_OPERATOR, .handle = handle_create_link },
+	{ .path = BASE "/links/{link}",
+	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
+	    .handle = handle_get_artifact, .is_link = true },
 };
 
 /* One part of a path, up to the next '/', into out; false if it does not
@@ -95,7 +104,7 @@ take_part(const char **path, char *out, size_t size)
 static bool
 matches(const char *pattern, const char *path, struct request *request)
 {
-	static const char app[] = "{app}", id[] = "{id}";
+	static const char app[] = "{app}", id[] = "{id}", link[] = "{link}";
 
 	while (*pattern != '\0') {
 		if (strncmp(pattern, app, sizeof(app) - 1) == 0) {
@@ -110,11 +119,30 @@ matches(const char *pattern, const char *path, struct request *request)
 			    sizeof(request->job_id)) ||
 			    !uuid_is_valid(request->job_id))
 				return false;
+		} else if (strncmp(pattern, link, sizeof(link) - 1) == 0) {
+			pattern += sizeof(link) - 1;
+			if (!take_part(&path, request->link_secret,
+			    sizeof(request->link_secret)) ||
+			    request->link_secret[0] == '\0')
+				return false;
 		} else if (*pattern++ != *path++) {
 			return false;
 		}
 	}
 	return *path == '\0';
+}
+
+/* From here on the path is for logs and answers; also of what is only almost
+ * the address of a link, like one with a letter too many. */
+static void
+mask_secret(struct request *request)
+{
+	static const char links[] = "/private/papi/links/";
+	char *at = strstr(request->path, links);
+
+	if (at != NULL)
+		for (at += sizeof(links) - 1; *at != '\0'; at++)
+			*at = '*';
 }
 
 void
@@ -133,8 +161,10 @@ route_find(struct request *request)
 	}
 	/* Others that matched in part have left their names there. */
 	request->app[0] = request->job_id[0] = '\0';
+	request->link_secret[0] = '\0';
 	if (route != NULL)
 		(void)matches(route->path, request->path, request);
+	mask_secret(request);
 	request->route = route;
 }
 
@@ -160,31 +190,73 @@ has_body(const struct gate *gate)
 	    gate_env(gate, "HTTP_TRANSFER_ENCODING") != NULL;
 }
 
-/* All that can be said without the database. */
+/*
+ * Let in whoever has a link, on behalf of who made it; from wherever a browser
+ * follows it, as it is there to be passed on.  Without a valid one the
+ * requester is told so only if he is somebody by himself.
+ */
 static int
-judge(struct service *service, struct request *request, struct err *err)
+admit_by_link(struct seat *seat, struct request *request, struct err *err)
 {
-	const struct route *route = request->route;
-	const bool is_open = route != NULL && route->role == ROLE_NONE;
+	struct link link;
+	struct db *db;
+	struct err why;
 
-	if (!is_open) {
-		if (auth_check(service_auth(service), request->gate,
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	if (link_find(
+	    db, request->app, request->link_secret, &link, &why) != 0) {
+		if (why.code == ERR_NOT_FOUND &&
+		    auth_check(service_auth(seat->service), request->gate,
 		    &request->principal, err) != 0)
 			return -1;
-		request->is_known = true;
+		request->is_known = why.code == ERR_NOT_FOUND;
+		return err_set(err, why.code, "%s", why.msg);
 	}
+	(void)str_copy(request->job_id, sizeof(request->job_id), link.job_id);
+	(void)snprintf(request->principal.who, sizeof(request->principal.who),
+	    "link:%s", link.created_by);
+	request->principal.role = request->route->role;
+	request->is_known = true;
+	return 0;
+}
+
+static int
+admit(struct seat *seat, struct request *request, struct err *err)
+{
+	const struct route *route = request->route;
+
+	if (route != NULL && route->role == ROLE_NONE)
+		return 0;
+	if (route != NULL && route->is_link)
+		return admit_by_link(seat, request, err);
+	if (auth_check(service_auth(seat->service), request->gate,
+	    &request->principal, err) != 0)
+		return -1;
+	request->is_known = true;
+	return 0;
+}
+
+/* All that can be said without its handler. */
+static int
+judge(struct seat *seat, struct request *request, struct err *err)
+{
+	const struct route *route = request->route;
+
+	if (admit(seat, request, err) != 0)
+		return -1;
 	if (route == NULL)
 		return err_set(err, ERR_NOT_FOUND,
 		    "there is no such address here: an app's are "
 		    "/APP/private/papi/takeMemorySnapshot, getMemorySnapshot, "
-		    "getCpuProfile, jobs, jobs/ID and jobs/ID/artifact, where "
-		    "ID is a UUID in lower case");
-	if (check_app(service_conf(service), request, err) != 0)
+		    "getCpuProfile, jobs, jobs/ID, jobs/ID/artifact and "
+		    "jobs/ID/links, where ID is a UUID in lower case");
+	if (check_app(service_conf(seat->service), request, err) != 0)
 		return -1;
 	if ((route->methods & request->method) == 0)
 		return err_set(err, ERR_METHOD, "the method %s does nothing "
 		    "at this address; see Allow", request->method_name);
-	if (!is_open && request->principal.role < route->role)
+	if (route->role != ROLE_NONE && request->principal.role < route->role)
 		return err_set(err, ERR_FORBIDDEN, "%s has the role %s; this "
 		    "needs %s", request->principal.who,
 		    conf_role_name(request->principal.role),
@@ -273,7 +345,7 @@ route_serve(struct seat *seat, struct request *request, struct answer *answer)
 	struct err err;
 	int rc;
 
-	rc = judge(seat->service, request, &err);
+	rc = judge(seat, request, &err);
 	if (rc == 0)
 		rc = request->route->handle(seat, request, answer, &err);
 	conclude(seat, request, answer, rc, &err);

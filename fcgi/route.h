@@ -22,12 +22,14 @@ typedef int handle_fn(struct seat *seat, struct request *request,
     struct answer *answer, struct err *err);
 
 struct route {
-	/* "{app}" and "{id}" stand for an app's name and a job's id. */
+	/* "{app}", "{id}" and "{link}" stand for an app's name, a job's id
+	 * and the secret of a link. */
 	const char *path;
 	unsigned methods;		/* HTTP_GET | … */
 	enum conf_role role;		/* needed; ROLE_NONE: no token asked */
 	const struct param_spec *params;	/* NULL: none */
 	handle_fn *handle;
+	bool is_link;			/* {link} is as good as a token */
 	bool is_probe;			/* touches no disk, waits for nobody */
 	bool takes_body;		/* of others a body is not read */
 	bool is_module;			/* errors also in the module's words */

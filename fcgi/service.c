@@ -271,7 +271,8 @@ service_hand_over(struct service *service, struct gate **gate_take,
 	else
 		sent = gate_finish(gate_take, err) == 0;
 	if (sent && rc == 0)
-		rc = job_deliver(db, job_id, service->conf->grace_ms, err);
+		rc = job_deliver(db, service->conf->state_dir, job_id,
+		    service->conf->grace_ms, err);
 	unlock_handover(lock);
 	(void)pthread_mutex_unlock(&service->handover_lock);
 	*ret_sent = sent;

@@ -22,16 +22,37 @@ void view_link(const struct request *request, const char *job_id,
 MUST int view_job(const struct request *request, const struct job *job,
     int status, struct answer *answer, struct err *err);
 
-/*
- * The job's file: 200, with size, digest and name; adds view_headers().
- * Delivers nothing, unless the caller sets that.
- *
+/* Whether the job has a file to serve.
  *   ERR_CONFLICT   the job is not final
  *   ERR_NOT_FOUND  it failed or was canceled; the message has the reason
- *   ERR_GONE       the file was removed
- *   ERR_STORE      it cannot be opened, or is not as long as it was
+ *   ERR_GONE       the file was removed or has expired, and why */
+MUST int view_check_file(const struct job *job, struct err *err);
+
+/* How a file is asked for. */
+enum view_use {
+	VIEW_ARTIFACT,		/* parts and conditions count, nothing is
+				 * delivered */
+	VIEW_SNAPSHOT,		/* the same, and all of it delivers */
+	VIEW_NEWEST,		/* the same, and a part needs If-Range */
+	VIEW_FRESH,		/* the answer to its order: all of it, whatever
+				 * the conditions, which were for another */
+};
+
+/*
+ * The job's file in the coding that suits the client: 200, 206 or 304 by the
+ * request's conditions, with name and digest; adds view_headers().  The web
+ * server is left to send it where [artifacts] sendfile says so and all of it
+ * goes out as it is stored, unconditionally, delivering nothing; but for what
+ * is stored with zstd behind Apache, which would lose Content-Encoding.
+ *
+ *   as view_check_file(), and
+ *   ERR_NOT_ACCEPTABLE  in no coding that Accept-Encoding allows
+ *   ERR_PRECONDITION    If-Match, If-Unmodified-Since
+ *   ERR_RANGE           the answer has Content-Range
+ *   ERR_STORE           it cannot be opened, or is not as long as it was
  */
-MUST int view_file(const struct service *service, const struct job *job,
+MUST int view_file(const struct service *service,
+    const struct request *request, const struct job *job, enum view_use use,
     struct answer *answer, struct err *err);
 
 #endif

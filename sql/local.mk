@@ -1,6 +1,7 @@
 # sql/: the numbered migrations become sql/migrations.c.
-SQL_MIGRATIONS = $(top_srcdir)/sql/0001_jobs.sql
-EXTRA_DIST += sql/0001_jobs.sql sql/schema.sql sql/embed.sh
+SQL_MIGRATIONS = $(top_srcdir)/sql/0001_jobs.sql \
+	$(top_srcdir)/sql/0002_store.sql $(top_srcdir)/sql/0003_links.sql
+EXTRA_DIST += sql/0001_jobs.sql sql/0002_store.sql sql/0003_links.sql sql/schema.sql sql/embed.sh
 BUILT_SOURCES += sql/migrations.c
 CLEANFILES += sql/migrations.c
 

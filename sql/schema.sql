@@ -64,7 +64,12 @@ CREATE TABLE jobs (
 
 	-- Why it failed: a name of src/err.h and a sentence.
 	error TEXT,
-	error_detail TEXT,
+	error_detail TEXT, coding TEXT
+	CHECK (coding IN ('identity', 'zstd')), holds_target INTEGER NOT NULL DEFAULT 1
+	CHECK (holds_target IN (0, 1)), predicted_bytes INTEGER, reserved_bytes INTEGER NOT NULL DEFAULT 0, written_bytes INTEGER NOT NULL DEFAULT 0, removed_because TEXT
+	CHECK (removed_because IN ('expired', 'room', 'lost')), idempotency_key TEXT
+	CHECK (length(idempotency_key) BETWEEN 1 AND 255), idempotency_sha256 TEXT
+	CHECK (length(idempotency_sha256) = 64),
 
 	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
 	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
@@ -80,16 +85,7 @@ CREATE TABLE jobs (
 	CHECK (accepted_at_ms IS NOT NULL OR state <> 'succeeded')
 ) STRICT;
 
-CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
-	WHERE kind = 'heap-snapshot' AND state IN ('queued', 'running');
-
-CREATE INDEX jobs_active ON jobs (id)
-	WHERE state IN ('queued', 'running');
-
 CREATE INDEX jobs_newest ON jobs (app, pod, kind, seq);
-
-CREATE INDEX jobs_unremoved ON jobs (id)
-	WHERE finished_at_ms IS NOT NULL AND removed_at_ms IS NULL;
 
 CREATE INDEX jobs_unaccepted ON jobs (finished_at_ms)
 	WHERE accepted_at_ms IS NULL AND finished_at_ms IS NOT NULL;
@@ -116,3 +112,45 @@ BEFORE UPDATE OF id, app, pod, kind, created_at_ms ON jobs
 BEGIN
 	SELECT RAISE(ABORT, 'a job keeps its identity');
 END;
+
+CREATE UNIQUE INDEX jobs_one_key ON jobs (app, pod, idempotency_key)
+	WHERE idempotency_key IS NOT NULL;
+
+CREATE UNIQUE INDEX jobs_one_snapshot ON jobs (app, pod)
+	WHERE kind = 'heap-snapshot' AND holds_target = 1;
+
+CREATE INDEX jobs_holding ON jobs (id) WHERE holds_target = 1;
+
+CREATE INDEX jobs_listed ON jobs (app, pod, seq);
+
+CREATE INDEX jobs_by_state ON jobs (app, pod, state, seq);
+
+CREATE INDEX jobs_by_kind_and_state ON jobs (app, pod, kind, state, seq);
+
+CREATE INDEX jobs_expiring ON jobs (expires_at_ms, id)
+	WHERE state = 'succeeded' AND removed_at_ms IS NULL;
+
+CREATE INDEX jobs_stored ON jobs (delivered_at_ms IS NULL, seq)
+	WHERE state = 'succeeded' AND removed_at_ms IS NULL;
+
+CREATE INDEX jobs_stored_bytes ON jobs (state, removed_at_ms, stored_bytes)
+	WHERE state = 'succeeded' AND removed_at_ms IS NULL;
+
+CREATE INDEX jobs_littering ON jobs (id)
+	WHERE state IN ('failed', 'canceled') AND removed_at_ms IS NULL;
+
+CREATE INDEX jobs_over ON jobs (delivered_at_ms IS NULL, seq)
+	WHERE finished_at_ms IS NOT NULL;
+
+CREATE TABLE links (
+	secret_sha256 TEXT PRIMARY KEY CHECK (length(secret_sha256) = 64),
+	job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+	-- The job's: it is part of the address.
+	app TEXT NOT NULL,
+	created_by TEXT NOT NULL,
+	expires_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX links_of_job ON links (job_id);
+
+CREATE INDEX links_expiring ON links (expires_at_ms);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "file.h"
 #include "log.h"
 #include "proc.h"
 #include "target.h"
@@ -27,26 +28,123 @@ progress_equal(const struct job_progress *a, const struct job_progress *b)
 }
 
 /*
+ * The job is not active any more: canceled, or settled by somebody who took us
+ * for dead.  A canceled one goes on, with its bytes thrown away, where V8 does.
+ */
+static int
+give_up(struct capture *c, const struct err *why, struct err *err)
+{
+	struct err fault;
+
+	if (job_hold(c->db, c->job.id, &fault) != 0) {
+		if (fault.code == ERR_CONFLICT || !c->is_canceled)
+			return err_set(err, why->code, "%s", why->msg);
+		/* A database that is busy for a moment. */
+		log_warn("capture", "lease not renewed: %s", fault.msg);
+	}
+	if (!c->is_canceled)
+		log_info("capture", "the job was canceled%s",
+		    c->is_unstoppable ? "; waiting for the app to thaw" : "");
+	c->is_canceled = true;
+	artifact_abandon(&c->artifact);
+	if (c->is_unstoppable)
+		return 0;
+	return err_set(err, ERR_CONFLICT, "the job was canceled");
+}
+
+/*
  * Tell the row.  Only a job that is no longer ours ends the capture: a
  * database that is busy for a moment must not.
  */
 static int
 tell(struct capture *c, struct err *err)
 {
-	struct err fault;
+	struct err fault = { ERR_CONFLICT, "the job was canceled" };
 
 	c->told_ms = clock_mono_ms();
-	if (job_set_progress(c->db, c->job.id, &c->progress, &fault) == 0) {
+	if (!c->is_canceled && job_set_progress(c->db, c->job.id,
+		&c->progress, &fault) == 0) {
 		c->told = c->progress;
 		return 0;
 	}
-	if (fault.code == ERR_CONFLICT) {
-		if (err != NULL)
-			*err = fault;
-		return -1;
-	}
+	if (c->is_canceled || fault.code == ERR_CONFLICT)
+		return give_up(c, &fault, err);
 	log_warn("capture", "progress not recorded: %s", fault.msg);
 	return 0;
+}
+
+static int64_t
+at_most(int64_t value, int64_t max)
+{
+	return value < max ? value : max;
+}
+
+/* Have so much of the store for the file. */
+static int
+reserve(struct capture *c, int64_t bytes, struct err *err)
+{
+	if (job_reserve(c->db, c->conf->state_dir, &c->limits, c->job.id,
+		bytes, c->progress.written_bytes, err) != 0)
+		return -1;
+	c->reserved_bytes = bytes;
+	return 0;
+}
+
+/* The file has outgrown its reservation: ahead by some, or else by little. */
+static int
+reserve_more(struct capture *c, struct err *err)
+{
+	const int64_t written = c->progress.written_bytes;
+	struct err fault;
+	int rc;
+
+	rc = reserve(c, written + CAPTURE_STEP_MIN_BYTES + at_most(written / 4,
+	    CAPTURE_STEP_MAX_BYTES), &fault);
+	if (rc != 0 && fault.code == ERR_SPACE)
+		rc = reserve(c, written + CAPTURE_STEP_MIN_BYTES, &fault);
+	if (rc == 0)
+		return 0;
+	if (fault.code == ERR_CONFLICT)
+		return give_up(c, &fault, err);
+	return err_set(err, fault.code, "%s", fault.msg);
+}
+
+/* What others write on the same disk is seen here. */
+static int
+check_disk(struct capture *c, struct err *err)
+{
+	const int64_t written = c->progress.written_bytes;
+	const int64_t bytes =
+	    c->reserved_bytes > written ? c->reserved_bytes : written;
+	int64_t free_bytes;
+	struct err fault;
+
+	if (c->artifact == NULL || file_free_bytes(c->conf->state_dir,
+		&free_bytes, &fault) != 0)
+		return 0;
+	if (free_bytes - (bytes - written) >= c->limits.min_free_bytes)
+		return 0;
+	if (reserve(c, bytes, &fault) == 0)
+		return 0;
+	if (fault.code == ERR_CONFLICT)
+		return give_up(c, &fault, err);
+	if (fault.code == ERR_SPACE)
+		return err_set(err, fault.code, "%s", fault.msg);
+	log_warn("capture", "room not kept: %s", fault.msg);
+	return 0;
+}
+
+/* Has anybody else committed?  It may have been our cancellation. */
+static bool
+is_changed(struct capture *c)
+{
+	int64_t version;
+
+	if (db_data_version(c->db, &version, NULL) != 0 ||
+	    version == c->data_version)
+		return false;
+	c->data_version = version;
+	return true;
 }
 
 /* Called a few times a second, whatever happens. */
@@ -54,10 +152,16 @@ static int
 on_tick(void *ctx, struct err *err)
 {
 	struct capture *c = ctx;
-	int64_t age_ms = clock_mono_ms() - c->told_ms;
+	const int64_t now_ms = clock_mono_ms();
+	const int64_t age_ms = now_ms - c->told_ms;
 
-	if (age_ms >= JOB_LEASE_MS / 3 || (age_ms >= CAPTURE_PROGRESS_MS &&
-		!progress_equal(&c->progress, &c->told)))
+	if (now_ms - c->looked_ms < CAPTURE_PROGRESS_MS)
+		return 0;
+	c->looked_ms = now_ms;
+	if (check_disk(c, err) != 0)
+		return -1;
+	if (age_ms >= JOB_LEASE_MS / 3 || is_changed(c) ||
+	    !progress_equal(&c->progress, &c->told))
 		return tell(c, err);
 	return 0;
 }
@@ -85,9 +189,14 @@ capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 {
 	struct capture *c = ctx;
 
+	if (c->artifact == NULL)
+		return 0;
 	if (artifact_write(c->artifact, data, len, err) != 0)
 		return -1;
 	c->progress.bytes = artifact_size(c->artifact);
+	c->progress.written_bytes = artifact_stored_bytes(c->artifact);
+	if (c->progress.written_bytes > c->reserved_bytes)
+		return reserve_more(c, err);
 	return 0;
 }
 
@@ -111,6 +220,20 @@ deadline_in(const struct capture *c, int64_t ms)
 	int64_t at_ms = clock_mono_ms() + ms;
 
 	return at_ms < c->deadline_ms ? at_ms : c->deadline_ms;
+}
+
+/* The part of the store that the file will take, before anything is begun. */
+static int
+make_room(struct capture *c, int64_t predicted_bytes, struct err *err)
+{
+	int64_t bytes = predicted_bytes;
+
+	if (c->conf->compression == COMPRESSION_ZSTD)
+		bytes = predicted_bytes / 100 * CAPTURE_RATIO_PERCENT;
+	if (reserve(c, bytes, err) != 0)
+		return err_wrap(err, "the %s is expected to have %" PRId64
+		    " bytes", job_kind_name(c->job.kind), predicted_bytes);
+	return 0;
 }
 
 /* Find the app, open a session, and see what it is. */
@@ -141,7 +264,10 @@ reach(struct capture *c, struct ws *ws, const struct conf_app *app,
 		.node = facts.node,
 		.used_method = METHOD_STREAM,
 		.memory_bytes = facts.rss_bytes,
+		.predicted_bytes = c->kind->predict(&c->job, &facts),
 	};
+	if (make_room(c, found.predicted_bytes, err) != 0)
+		return -1;
 	log_info("capture", "attached to pid %" PRId64 ", Node %s, at %s:%u",
 	    facts.pid, facts.node, target.address.ip,
 	    (unsigned)target.address.port);
@@ -172,6 +298,12 @@ static int
 take(struct capture *c, struct err *err)
 {
 	const struct conf_app *app = conf_find_app(c->conf, c->job.app);
+	const struct artifact_form form = {
+		.coding = c->conf->compression == COMPRESSION_ZSTD ?
+		    ARTIFACT_ZSTD : ARTIFACT_IDENTITY,
+		.level = (int)c->conf->compression_level,
+		.is_shared = c->conf->sendfile != SENDFILE_NONE,
+	};
 	struct ws *ws = NULL;
 	int ret = -1;
 
@@ -181,7 +313,7 @@ take(struct capture *c, struct err *err)
 	if (ws_new(&ws, err) != 0 || reach(c, ws, app, err) != 0)
 		goto out;
 	if (artifact_create(c->conf->state_dir, c->job.id,
-		job_extension(c->job.kind), &c->artifact, err) != 0)
+		job_extension(c->job.kind), &form, &c->artifact, err) != 0)
 		goto out;
 	if (c->kind->run(c, err) != 0)
 		goto out;
@@ -210,13 +342,15 @@ keep(struct capture *c, struct err *err)
 	if (capture_enter(c, PHASE_FINISHING, err) != 0 ||
 	    artifact_commit(&c->artifact, &sum, err) != 0)
 		return -1;
-	if (job_succeed(c->db, c->job.id, &result, err) == 0) {
-		log_info("capture", "%s of %" PRId64 " bytes is ready",
-		    job_kind_name(c->job.kind), sum.size_bytes);
+	if (job_succeed(c->db, c->conf->state_dir, c->job.id, &result,
+		err) == 0) {
+		log_info("capture", "%s of %" PRId64 " bytes is ready, stored "
+		    "in %" PRId64, job_kind_name(c->job.kind), sum.size_bytes,
+		    sum.stored_bytes);
 		return 0;
 	}
 	if (artifact_remove(c->conf->state_dir, c->job.id,
-		job_extension(c->job.kind), &fault) != 0)
+		job_extension(c->job.kind), false, &fault) != 0)
 		log_warn("capture", "%s", fault.msg);
 	return -1;
 }
@@ -226,8 +360,27 @@ record_failure(struct capture *c, const struct err *why)
 {
 	struct err fault;
 
-	if (job_fail(c->db, c->job.id, why, &fault) != 0)
+	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
+		return;
+	if (fault.code != ERR_CONFLICT) {
 		log_error("capture", "failure not recorded: %s", fault.msg);
+		return;
+	}
+	/* It may have been canceled: then it is our turn to let go. */
+	if (job_release(c->db, c->conf->state_dir, c->job.id, &fault) != 0)
+		log_error("capture", "the end of the cancellation is not "
+		    "recorded: %s", fault.msg);
+}
+
+/* The new file may be one too many.  What cannot be done is done by others. */
+static void
+make_way(const struct capture *c)
+{
+	struct err fault;
+
+	if (job_retain(c->db, c->conf->state_dir, &c->limits, &fault) != 0)
+		log_warn("capture", "the store is not within its limits: %s",
+		    fault.msg);
 }
 
 int
@@ -244,6 +397,8 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 	    job_claim(db, job_id, &self, &c.job, err) != 0)
 		return -1;
 	c.kind = kinds[c.job.kind];
+	c.limits = (struct job_limits){ conf->store_bytes, conf->store_jobs,
+		conf->min_free_bytes };
 	c.deadline_ms = clock_mono_ms() + conf->job_timeout_ms;
 	c.progress = (struct job_progress){ .phase = PHASE_PREFLIGHT,
 		.done = JOB_UNKNOWN, .total = JOB_UNKNOWN };
@@ -251,8 +406,11 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 	c.told_ms = clock_mono_ms();
 	c.freeze_ms = JOB_UNKNOWN;
 	c.memory_after_bytes = JOB_UNKNOWN;
-	if (take(&c, err) == 0 && keep(&c, err) == 0)
+	c.looked_ms = c.told_ms;
+	if (take(&c, err) == 0 && keep(&c, err) == 0) {
+		make_way(&c);
 		return 0;
+	}
 	/* The file first: on a full disk its room is what the row needs. */
 	artifact_abandon(&c.artifact);
 	record_failure(&c, err);

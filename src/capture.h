@@ -1,8 +1,12 @@
 /*
  * One job from claim to its final state, as podprof-capture runs it.
  *
- *	claim - find - attach - ask - [kind] - detach - fsync, rename - succeed
- *	   \______\_______\______\______\________________\__ fail, remove
+ *	claim - find - attach - ask - reserve - [kind] - detach
+ *	   \______\_______\______\_______\_________\____\
+ *	                  fsync, rename - succeed        fail, remove
+ *
+ * A job that is canceled in the middle is thrown away at once.  What V8 does
+ * not stop is waited for, as the target is ours until then.
  *
  * The kinds differ only in the middle: each is a file capture_KIND.c and a row
  * in capture.c.
@@ -10,6 +14,7 @@
 #ifndef PODPROF_CAPTURE_H
 #define PODPROF_CAPTURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "artifact.h"
@@ -19,6 +24,7 @@
 #include "err.h"
 #include "job.h"
 #include "json.h"
+#include "target.h"
 
 /* Deadlines of the phases before anything is captured. */
 #define CAPTURE_FIND_MS 5000
@@ -30,8 +36,14 @@
 #define CAPTURE_SILENCE_MS 120000
 /* What the app may take for a short question once the capture is done. */
 #define CAPTURE_AFTER_MS 2000
-/* The row hears of progress at most this often. */
+/* The row hears of progress, and the disk is looked at, at most this often. */
 #define CAPTURE_PROGRESS_MS 500
+/* What a file that outgrows its reservation reserves beyond what is written:
+ * at least, and at most. */
+#define CAPTURE_STEP_MIN_BYTES (64 << 10)
+#define CAPTURE_STEP_MAX_BYTES (16 << 20)
+/* What a compressed file takes of its size; measured ones take less. */
+#define CAPTURE_RATIO_PERCENT 20
 
 struct capture;
 
@@ -41,6 +53,9 @@ struct capture_kind {
 	 * of cdp.h, artifact.h and job.h.
 	 */
 	int (*run)(struct capture *capture, struct err *err);
+	/* About how large the file will be, as captured, in bytes. */
+	int64_t (*predict)(const struct job *job,
+	    const struct target_facts *facts);
 	/* An event of the session; NULL: it wants none. */
 	int (*event)(struct capture *capture, const char *method,
 	    const struct json *params, struct err *err);
@@ -56,13 +71,20 @@ struct capture {
 	const struct capture_kind *kind;
 	struct job job;			/* as claimed */
 	struct cdp *cdp;
-	struct artifact *artifact;
+	struct artifact *artifact;	/* NULL: bytes are thrown away */
+	struct job_limits limits;	/* of the store */
+	int64_t reserved_bytes;		/* in it, for this file */
+	bool is_unstoppable;		/* what runs in V8; set by the kind */
+	bool is_canceled;
 	int64_t deadline_ms;		/* of the whole job, clock_mono_ms() */
 	struct job_progress progress;	/* as it is; kept by the kind */
 	int64_t freeze_ms;		/* JOB_UNKNOWN: nothing was frozen */
 	int64_t memory_after_bytes;
 	struct job_progress told;	/* as the row has it */
 	int64_t told_ms;		/* since when: clock_mono_ms() */
+	int64_t looked_ms;		/* when disk and database were looked
+					 * at */
+	int64_t data_version;		/* of the database, then */
 };
 
 /*

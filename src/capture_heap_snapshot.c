@@ -9,6 +9,9 @@
 
 #include "clock.h"
 
+#define BASE_BYTES (4 << 20)
+#define HEAP_PERCENT 60
+
 static int
 on_event(struct capture *c, const char *method, const struct json *params,
     struct err *err)
@@ -43,19 +46,25 @@ run(struct capture *c, struct err *err)
 		.ctx = c,
 	};
 	int64_t began_ms;
+	int rc;
 
 	if (capture_enter(c, PHASE_STARTING, err) != 0)
 		return -1;
 	began_ms = clock_mono_ms();
-	if (capture_call(c, "HeapProfiler.takeHeapSnapshot",
-		"{\"reportProgress\":true}", CAPTURE_SILENCE_MS, &stream,
-		err) != 0) {
+	c->is_unstoppable = true;
+	rc = capture_call(c, "HeapProfiler.takeHeapSnapshot",
+	    "{\"reportProgress\":true}", CAPTURE_SILENCE_MS, &stream, err);
+	c->is_unstoppable = false;
+	if (rc != 0) {
 		if (err != NULL && err->code == ERR_TARGET_TIMEOUT)
 			(void)err_wrap(err, "since Node 22 the inspector "
 			    "begins a snapshot only when the event loop is "
 			    "free; is the app in an endless loop, or stopped?");
 		return -1;
 	}
+	if (c->is_canceled)
+		return err_set(err, ERR_CONFLICT,
+		    "the job was canceled; the app has thawed");
 	c->freeze_ms = clock_mono_ms() - began_ms;
 	if (artifact_first(c->artifact) != '{' ||
 	    artifact_last(c->artifact) != '}')
@@ -65,7 +74,18 @@ run(struct capture *c, struct err *err)
 	return 0;
 }
 
+/* Measured: 0.44 to 0.54 of the used heap, and Node's own code and strings. */
+static int64_t
+predict(const struct job *job, const struct target_facts *facts)
+{
+	(void)job;
+	if (facts->heap_used_bytes < 0)
+		return BASE_BYTES;
+	return BASE_BYTES + facts->heap_used_bytes / 100 * HEAP_PERCENT;
+}
+
 const struct capture_kind capture_heap_snapshot = {
 	.run = run,
+	.predict = predict,
 	.event = on_event,
 };

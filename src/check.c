@@ -171,7 +171,8 @@ check_state(struct check *check)
 	struct err err;
 
 	if (!check->as_root) {
-		if (artifact_check_dirs(state_dir, &err) != 0)
+		if (artifact_check_dirs(state_dir,
+		    check->conf->sendfile != SENDFILE_NONE, &err) != 0)
 			found(check, CHECK_FAIL, "state", "%s", err.msg);
 		else
 			found(check, CHECK_OK, "state",
@@ -182,7 +183,9 @@ check_state(struct check *check)
 	if (check->owner_known) {
 		(void)snprintf(artifacts, sizeof(artifacts), "%s/artifacts",
 		    state_dir);
-		check_directory(check, artifacts, 0700, false);
+		check_directory(check, artifacts,
+		    check->conf->sendfile != SENDFILE_NONE ? 0750 : 0700,
+		    false);
 	}
 }
 

@@ -536,6 +536,18 @@ collect_idle(void *ctx, const char *section, const char *app,
 	return add_text(store, &store->idle, text, err);
 }
 
+/* nginx knows the files by an address of its own only. */
+static int
+check_sendfile(const struct conf *conf, struct err *err)
+{
+	if (conf->sendfile != SENDFILE_X_ACCEL ||
+	    conf->sendfile_prefix[0] != '\0')
+		return 0;
+	return err_set(err, ERR_INVALID, "[artifacts] sendfile = "
+	    "x-accel-redirect needs sendfile_prefix, the path of the internal "
+	    "location that is state_dir/artifacts");
+}
+
 int
 conf_load(const char *path, char *const env[], struct conf **ret_conf,
     struct err *err)
@@ -551,7 +563,7 @@ conf_load(const char *path, char *const env[], struct conf **ret_conf,
 	    read_environment(store, env, err) != 0 ||
 	    set_defaults(store, NULL, err) != 0 ||
 	    settle_pod(store, env, err) != 0 ||
-	    finish_apps(store, err) != 0 ||
+	    finish_apps(store, err) != 0 || check_sendfile(conf, err) != 0 ||
 	    conf_walk(store, collect_idle, store, err) != 0) {
 		conf_free(&conf);
 		return -1;

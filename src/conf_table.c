@@ -121,14 +121,12 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 
 	{SECTION_LIMITS, "store_bytes", KIND_SIZE, IN_CONF(store_bytes), "10G",
 	    1 << 20, SIZE_LIMIT,
-	    .sentence = "bytes of all artifacts together. "
-	    "What limits them is keep and the disk.",
-	    .idle = true},
+	    .sentence = "Bytes of all artifacts together, as they are stored. "
+	    "Beyond it, artifacts go: delivered first, then oldest."},
 	{SECTION_LIMITS, "store_jobs", KIND_INT, IN_CONF(store_jobs), "1000",
 	    1, 1000000,
-	    .sentence = "rows of jobs that are kept. None "
-	    "is removed for their number.",
-	    .idle = true},
+	    .sentence = "Jobs that are remembered. Beyond it, jobs go with "
+	    "their artifacts: delivered first, then oldest."},
 	{SECTION_LIMITS, "keep", KIND_DURATION, IN_CONF(keep_ms), "24h",
 	    SECOND, 3650 * DAY,
 	    .sentence = "How long an artifact that nobody fetched is kept."},
@@ -138,10 +136,9 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    "for a client that lost the end of it."},
 	{SECTION_LIMITS, "min_free_bytes", KIND_SIZE, IN_CONF(min_free_bytes),
 	    "256M", 0, SIZE_LIMIT,
-	    .sentence = "disk space that a capture must "
-	    "leave free. One that fills the disk fails and removes its "
-	    "file.",
-	    .idle = true},
+	    .sentence = "Disk space that artifacts leave free. Below it, "
+	    "artifacts go, and a capture that does not fit is refused or "
+	    "ends."},
 	{SECTION_LIMITS, "job_timeout", KIND_DURATION, IN_CONF(job_timeout_ms),
 	    "30m", SECOND, DAY,
 	    .sentence = "A job that takes longer than this fails."},
@@ -161,24 +158,23 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 
 	{SECTION_ARTIFACTS, "compression", KIND_WORD, IN_CONF(compression),
 	    "zstd", .words = compression_words,
-	    .sentence = "how artifacts are stored. They "
-	    "are stored as they are, uncompressed.",
-	    .idle = true},
+	    .sentence = "How artifacts are stored: as zstd frames with a "
+	    "table to find them by, which any zstd tool reads, or as they "
+	    "are."},
 	{SECTION_ARTIFACTS, "level", KIND_INT, IN_CONF(compression_level), "1",
 	    1, 19,
-	    .sentence = "the compression level.",
-	    .idle = true},
+	    .sentence = "The level of zstd's compression."},
 	{SECTION_ARTIFACTS, "sendfile", KIND_WORD, IN_CONF(sendfile), "none",
 	    .words = sendfile_words,
-	    .sentence = "let the web server send the file "
-	    "itself. podprof sends every byte.",
-	    .idle = true},
+	    .sentence = "Let the web server send an artifact that goes out "
+	    "whole and as it is stored, by this header. Its group must be "
+	    "that of state_dir/artifacts."},
 	{SECTION_ARTIFACTS, "sendfile_prefix", KIND_TEXT,
 	    IN_CONF(sendfile_prefix), "", .check = check_prefix,
 	    .form = "A path that begins with a slash; or empty.",
-	    .sentence = "what stands before the file's "
-	    "name in the sendfile header.",
-	    .idle = true},
+	    .sentence = "What stands before \"/FILE\" in the sendfile header: "
+	    "the path of the internal location of nginx. Empty, for "
+	    "x-sendfile: the path of state_dir/artifacts."},
 };
 static int
 check_path(const char *text, struct err *err)

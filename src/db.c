@@ -62,7 +62,9 @@ hint_of(int rc)
 		       "that podprof runs as";
 	case SQLITE_NOTADB:
 	case SQLITE_CORRUPT:
-		return "; move it away, and podprof makes a new one";
+		return "; move it away together with artifacts/, and podprof "
+		       "makes both anew; files that a new one does not know "
+		       "are removed";
 	default:
 		return "";
 	}

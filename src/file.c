@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define PIECE 16384
@@ -78,8 +79,8 @@ file_write(int fd, const void *data, size_t len, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set_errno(err, err_code_of_errno(errno), errno,
-			    "cannot write");
+			return err_set_errno(err, err_code_of_errno(errno),
+			    errno, "cannot write");
 		next += n;
 		len -= (size_t)n;
 	}
@@ -134,6 +135,20 @@ file_make_dir(const char *path, mode_t mode, struct err *err)
 	if (chmod(path, mode) != 0)
 		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot set the mode of %s", path);
+	return 0;
+}
+
+int
+file_free_bytes(const char *path, int64_t *ret_bytes, struct err *err)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) != 0)
+		return err_set_errno(err, ERR_STORE, errno, "%s", path);
+	if (fs.f_frsize != 0 && fs.f_bavail > INT64_MAX / fs.f_frsize)
+		*ret_bytes = INT64_MAX;
+	else
+		*ret_bytes = (int64_t)(fs.f_bavail * fs.f_frsize);
 	return 0;
 }
 

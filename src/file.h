@@ -5,6 +5,7 @@
 #define PODPROF_FILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "buf.h"
@@ -37,6 +38,11 @@ MUST int file_sync_dir(const char *path, struct err *err);
  * Parents must exist.  ERR_STORE, ERR_SPACE.
  */
 MUST int file_make_dir(const char *path, mode_t mode, struct err *err);
+
+/* What a user may still write on the disk that path is on, in bytes.
+ * ERR_STORE. */
+MUST int file_free_bytes(const char *path, int64_t *ret_bytes,
+    struct err *err);
 
 /*
  * Replace the file at path by data in one step: a temporary name beside it,

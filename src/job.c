@@ -1,13 +1,15 @@
 /*
  * Jobs: the requester's side, and the rules that need more than one row.  The
- * table of sql/0001_jobs.sql itself refuses what its state machine does not
+ * table jobs itself refuses what its state machine does not
  * allow.
  *
- *	job.c         order, accept, look up, list, deliver
- *	job_run.c     claim, progress, the end: podprof-capture
- *	job_settle.c  what dead processes left, and what is over
- *	job_row.c     words; from a row to a struct job
- *	job_json.c    from a struct job to JSON
+ *	job.c            order, accept, look up, list, deliver, cancel, remove
+ *	job_run.c        claim, progress, the end: podprof-capture
+ *	job_settle.c     what dead processes left, and what is over
+ *	job_retain.c     limits of the store, and room for a new file
+ *	job_reconcile.c  files and rows that do not know each other
+ *	job_row.c        words; from a row to a struct job
+ *	job_json.c       from a struct job to JSON
  */
 #include "job_parts.h"
 
@@ -19,16 +21,15 @@
 
 #define DB_NAME "podprof.db"
 
-/* The few that are active have indexes of their own; SQLite would rather read
- * all that the app ever had. */
-static const char JOB_ACTIVE_SNAPSHOT[] =
-    "SELECT * FROM jobs INDEXED BY jobs_one_snapshot"
-    " WHERE state IN ('queued', 'running')"
+/* The few that hold a target have indexes of their own; SQLite would rather
+ * read all that the app ever had. */
+static const char JOB_HOLDING_SNAPSHOT[] =
+    "SELECT * FROM jobs INDEXED BY jobs_one_snapshot WHERE holds_target = 1"
     " AND app = :app AND pod = :pod AND kind = 'heap-snapshot'";
 
 static const char JOB_COUNT_PROFILES[] =
-    "SELECT count(*) AS n FROM jobs INDEXED BY jobs_active"
-    " WHERE state IN ('queued', 'running')"
+    "SELECT count(*) AS n FROM jobs INDEXED BY jobs_holding"
+    " WHERE holds_target = 1"
     " AND app = :app AND pod = :pod AND kind <> 'heap-snapshot'";
 
 static const char JOB_NEWEST_SNAPSHOT[] =
@@ -36,23 +37,44 @@ static const char JOB_NEWEST_SNAPSHOT[] =
     " AND kind = 'heap-snapshot' AND (accepted_at_ms IS NOT NULL"
     " OR state IN ('queued', 'running')) ORDER BY seq DESC LIMIT 1";
 
-/* Should :after be removed by now, its id tells about where it was. */
+static const char JOB_BY_KEY[] =
+    "SELECT * FROM jobs INDEXED BY jobs_one_key"
+    " WHERE app = :app AND pod = :pod AND idempotency_key = :key";
+
+static const char JOB_DELETE[] = "DELETE FROM jobs WHERE id = :id"
+    " AND finished_at_ms IS NOT NULL AND holds_target = 0";
+
+/* Each filter has an index that ends in seq.  Should :after be removed by now,
+ * its id tells about where it was: ids begin with the time. */
+#define LIST_FROM \
+    "SELECT * FROM jobs INDEXED BY "
+#define LIST_WHERE \
+    " WHERE app = :app AND pod = :pod AND (accepted_at_ms IS NOT NULL" \
+    " OR state IN ('queued', 'running')) AND seq < coalesce(:before," \
+    " 9223372036854775807)"
+#define LIST_ORDER " ORDER BY seq DESC LIMIT :limit"
 static const char JOB_LIST[] =
-    "SELECT * FROM jobs WHERE (accepted_at_ms IS NOT NULL"
-    " OR state IN ('queued', 'running'))"
-    " AND (:app IS NULL OR app = :app) AND (:pod IS NULL OR pod = :pod)"
-    " AND (:kind IS NULL OR kind = :kind)"
-    " AND (:state IS NULL OR state = :state)"
-    " AND (:after IS NULL OR seq < coalesce("
-    "(SELECT seq FROM jobs WHERE id = :after),"
-    " (SELECT max(seq) + 1 FROM jobs WHERE id < :after), 0))"
-    " ORDER BY seq DESC LIMIT :limit";
+    LIST_FROM "jobs_listed" LIST_WHERE LIST_ORDER;
+static const char JOB_LIST_KIND[] =
+    LIST_FROM "jobs_newest" LIST_WHERE " AND kind = :kind" LIST_ORDER;
+static const char JOB_LIST_STATE[] =
+    LIST_FROM "jobs_by_state" LIST_WHERE " AND state = :state" LIST_ORDER;
+static const char JOB_LIST_BOTH[] =
+    LIST_FROM "jobs_by_kind_and_state" LIST_WHERE
+    " AND kind = :kind AND state = :state" LIST_ORDER;
+
+static const char JOB_SEQ_OF[] = "SELECT seq FROM jobs WHERE id = :after";
+static const char JOB_SEQ_BELOW[] =
+    "SELECT seq + 1 AS seq FROM jobs WHERE id < :after"
+    " ORDER BY id DESC LIMIT 1";
 
 static const char JOB_INSERT[] =
     "INSERT INTO jobs (id, app, pod, kind, method, duration_ms, interval_us,"
     " force, requested_by, request_id, created_at_ms, lease_until_ms,"
-    " artifact_name) VALUES (:id, :app, :pod, :kind, :method, :duration,"
-    " :interval, :force, :requested_by, :request_id, :now, :lease, :name)";
+    " artifact_name, idempotency_key, idempotency_sha256)"
+    " VALUES (:id, :app, :pod, :kind, :method, :duration,"
+    " :interval, :force, :requested_by, :request_id, :now, :lease, :name,"
+    " :key, :key_sha256)";
 
 static const char JOB_ACCEPT[] =
     "UPDATE jobs SET accepted_at_ms = :now WHERE id = :id"
@@ -60,7 +82,14 @@ static const char JOB_ACCEPT[] =
 
 static const char JOB_DISCARD[] =
     "DELETE FROM jobs WHERE id = :id AND state = 'failed'"
-    " AND accepted_at_ms IS NULL";
+    " AND accepted_at_ms IS NULL AND idempotency_key IS NULL";
+
+/* A running one cannot be stopped at once. */
+static const char JOB_CANCEL[] =
+    "UPDATE jobs SET state = 'canceled', phase = NULL,"
+    " revision = revision + 1, finished_at_ms = :now, reserved_bytes = 0,"
+    " holds_target = (state = 'running')"
+    " WHERE id = :id AND state IN ('queued', 'running')";
 
 static const char JOB_DELIVER[] =
     "UPDATE jobs SET delivered_at_ms = :now,"
@@ -95,13 +124,18 @@ check_room(struct db *db, const struct job_order *order,
 	int64_t n = 0;
 	int rc;
 
-	if (db_prepare(db, JOB_ACTIVE_SNAPSHOT, &stmt, err) != 0 ||
+	if (db_prepare(db, JOB_HOLDING_SNAPSHOT, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
 	    db_bind_text(stmt, ":pod", order->pod, err) != 0)
 		return -1;
 	rc = job_fetch(stmt, ret_blocking, err);
 	if (rc < 0)
 		return -1;
+	if (rc == 1 && job_is_final(ret_blocking))
+		return err_set(err, ERR_CONFLICT, "Snapshot already "
+		    "generating: job %s of app %s was canceled, but V8 does "
+		    "not stop before it is done; order again then",
+		    ret_blocking->id, order->app);
 	if (rc == 1)
 		return err_set(err, ERR_CONFLICT, "Snapshot already "
 		    "generating: job %s of app %s is %s; order again when it "
@@ -146,6 +180,17 @@ make_artifact_name(const struct job_order *order, int64_t now_ms,
 }
 
 static int
+delete_row(struct db *db, const char *id, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (db_prepare(db, JOB_DELETE, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":id", id, err) != 0)
+		return -1;
+	return db_run(stmt, err);
+}
+
+static int
 insert(struct db *db, const struct job_order *order, const char *id,
     struct err *err)
 {
@@ -173,16 +218,73 @@ insert(struct db *db, const struct job_order *order, const char *id,
 	    db_bind_text(stmt, ":request_id", request_id, err) != 0 ||
 	    db_bind_int(stmt, ":now", now_ms, err) != 0 ||
 	    db_bind_int(stmt, ":lease", now_ms + JOB_QUEUE_MS, err) != 0 ||
-	    db_bind_text(stmt, ":name", name, err) != 0)
+	    db_bind_text(stmt, ":name", name, err) != 0 ||
+	    db_bind_text(stmt, ":key", order->key, err) != 0 ||
+	    db_bind_text(stmt, ":key_sha256", order->key_sha256, err) != 0)
 		return -1;
 	return db_run(stmt, err);
 }
 
-int
-job_create(struct db *db, const char *state_dir,
-    const struct job_order *order, struct job *ret_job, struct err *err)
+/*
+ * The job that has the order's key: 1; 0 if there is none, or none that
+ * counts: then the key is free.
+ */
+static int
+find_by_key(struct db *db, const struct job_order *order, struct job *ret_job,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+	int found;
+
+	if (order->key == NULL)
+		return 0;
+	if (db_prepare(db, JOB_BY_KEY, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
+	    db_bind_text(stmt, ":pod", order->pod, err) != 0 ||
+	    db_bind_text(stmt, ":key", order->key, err) != 0)
+		return -1;
+	found = job_fetch(stmt, ret_job, err);
+	if (found != 1)
+		return found;
+	if (job_is_final(ret_job) && !ret_job->holds_target &&
+	    ret_job->accepted_at_ms == JOB_UNKNOWN)
+		return delete_row(db, ret_job->id, err);
+	if (strcmp(ret_job->key_sha256, order->key_sha256) == 0)
+		return 1;
+	return err_set(err, ERR_KEY_REUSED, "the Idempotency-Key was used for "
+	    "job %s with another body; each order needs a key of its own",
+	    ret_job->id);
+}
+
+/* With the write lock: the job of the order, new or by its key.  On
+ * ERR_CONFLICT *ret_job is in the way. */
+static int
+create(struct db *db, const struct job_order *order, struct job *ret_job,
+    bool *ret_is_new, struct err *err)
 {
 	char id[UUID_MAX];
+	int found;
+
+	found = find_by_key(db, order, ret_job, err);
+	if (found < 0)
+		return -1;
+	*ret_is_new = found == 0;
+	if (found == 1)
+		return 0;
+	if (check_room(db, order, ret_job, err) != 0 ||
+	    uuid_v7(id, err) != 0 || insert(db, order, id, err) != 0)
+		return -1;
+	found = job_fetch_by_id(db, id, ret_job, err);
+	assert(found != 0);
+	return found == 1 ? 0 : -1;
+}
+
+int
+job_create(struct db *db, const char *state_dir,
+    const struct job_order *order, struct job *ret_job, bool *ret_is_new,
+    struct err *err)
+{
+	bool is_new = false;
 	struct job job;
 	struct err why;
 
@@ -191,19 +293,15 @@ job_create(struct db *db, const char *state_dir,
 		return -1;
 	if (db_begin(db, err) != 0)
 		return -1;
-	if (check_room(db, order, &job, &why) != 0) {
+	if (create(db, order, &job, &is_new, &why) != 0 ||
+	    db_commit(db, &why) != 0) {
 		db_rollback(db);
 		if (why.code == ERR_CONFLICT)
 			*ret_job = job;
 		return err_set(err, why.code, "%s", why.msg);
 	}
-	if (uuid_v7(id, err) != 0 || insert(db, order, id, err) != 0 ||
-	    job_fetch_by_id(db, id, &job, err) != 1 ||
-	    db_commit(db, err) != 0) {
-		db_rollback(db);
-		return -1;
-	}
 	*ret_job = job;
+	*ret_is_new = is_new;
 	return 0;
 }
 
@@ -301,22 +399,60 @@ job_newest_snapshot(struct db *db, const char *state_dir, const char *app,
 	return 0;
 }
 
+/* The seq below which to list; JOB_UNKNOWN: from the newest on. */
 static int
-bind_filter(struct db_stmt *stmt, const struct job_filter *filter,
+find_cursor(struct db *db, const char *after, int64_t *ret_before,
     struct err *err)
 {
-	const char *kind = NULL, *state = NULL;
+	static const char *const ways[] = { JOB_SEQ_OF, JOB_SEQ_BELOW };
+	struct db_stmt *stmt;
+	size_t i;
+	int rc = 0;
 
-	if (filter->kind >= 0)
-		kind = job_kind_name((enum job_kind)filter->kind);
-	if (filter->state >= 0)
-		state = job_state_name((enum job_state)filter->state);
-	if (db_bind_text(stmt, ":app", filter->app, err) != 0 ||
-	    db_bind_text(stmt, ":pod", filter->pod, err) != 0 ||
-	    db_bind_text(stmt, ":kind", kind, err) != 0 ||
-	    db_bind_text(stmt, ":state", state, err) != 0 ||
-	    db_bind_text(stmt, ":after", filter->after, err) != 0)
+	*ret_before = JOB_UNKNOWN;
+	if (after == NULL)
+		return 0;
+	for (i = 0; rc == 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+		if (db_prepare(db, ways[i], &stmt, err) != 0 ||
+		    db_bind_text(stmt, ":after", after, err) != 0)
+			return -1;
+		rc = db_step(stmt, err);
+		if (rc == 1)
+			*ret_before = db_column_int(stmt, "seq", 0);
+		db_done(stmt);
+	}
+	if (rc < 0)
 		return -1;
+	if (rc == 0)
+		*ret_before = 0;	/* older than all there are */
+	return 0;
+}
+
+static int
+prepare_list(struct db *db, const struct job_filter *filter,
+    struct db_stmt **ret_stmt, struct err *err)
+{
+	static const char *const texts[2][2] = {
+		{ JOB_LIST, JOB_LIST_STATE },
+		{ JOB_LIST_KIND, JOB_LIST_BOTH },
+	};
+	const bool kind = filter->kind >= 0, state = filter->state >= 0;
+	int64_t before;
+	struct db_stmt *stmt;
+
+	if (find_cursor(db, filter->after, &before, err) != 0 ||
+	    db_prepare(db, texts[kind][state], &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":app", filter->app, err) != 0 ||
+	    db_bind_text(stmt, ":pod", filter->pod, err) != 0 ||
+	    job_bind_known(stmt, ":before", before, err) != 0)
+		return -1;
+	if (kind && db_bind_text(stmt, ":kind",
+	    job_kind_name((enum job_kind)filter->kind), err) != 0)
+		return -1;
+	if (state && db_bind_text(stmt, ":state",
+	    job_state_name((enum job_state)filter->state), err) != 0)
+		return -1;
+	*ret_stmt = stmt;
 	/* One more than asked for, to know whether there are more. */
 	return db_bind_int(stmt, ":limit", filter->limit + 1, err);
 }
@@ -334,8 +470,7 @@ job_list(struct db *db, const char *state_dir,
 	assert(filter->limit >= 1 && filter->limit <= JOB_LIST_MAX);
 	/* What cannot be written can still be read. */
 	(void)!job_settle_app(db, state_dir, filter->app, NULL);
-	if (db_prepare(db, JOB_LIST, &stmt, err) != 0 ||
-	    bind_filter(stmt, filter, err) != 0)
+	if (prepare_list(db, filter, &stmt, err) != 0)
 		return -1;
 	while ((rc = db_step(stmt, err)) == 1 && n++ < filter->limit) {
 		rc = job_read_row(stmt, &job, err);
@@ -354,7 +489,8 @@ job_list(struct db *db, const char *state_dir,
 }
 
 int
-job_deliver(struct db *db, const char *id, int64_t grace_ms, struct err *err)
+job_deliver(struct db *db, const char *state_dir, const char *id,
+    int64_t grace_ms, struct err *err)
 {
 	struct db_stmt *stmt;
 
@@ -363,5 +499,65 @@ job_deliver(struct db *db, const char *id, int64_t grace_ms, struct err *err)
 	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
 	    db_bind_int(stmt, ":grace", grace_ms, err) != 0)
 		return -1;
-	return db_run(stmt, err);
+	return job_run_dire(state_dir, stmt, err);
+}
+
+/* 1 if it was active until now. */
+static int
+set_canceled(struct db *db, const char *state_dir, const char *id,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (db_prepare(db, JOB_CANCEL, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":id", id, err) != 0 ||
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
+	    job_run_dire(state_dir, stmt, err) != 0)
+		return -1;
+	return db_changes(db) == 1;
+}
+
+int
+job_cancel(struct db *db, const char *state_dir, const char *id,
+    struct job *ret_job, struct err *err)
+{
+	struct job job;
+	int canceled, found;
+
+	canceled = set_canceled(db, state_dir, id, err);
+	if (canceled < 0)
+		return -1;
+	found = job_fetch_by_id(db, id, &job, err);
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return err_set(err, ERR_NOT_FOUND,
+		    "there is no job \"%.64s\"", id);
+	if (canceled == 0)
+		return err_set(err, ERR_CONFLICT, "job %s is %s already",
+		    job.id, job_state_name(job.state));
+	*ret_job = job;
+	return 0;
+}
+
+int
+job_remove(struct db *db, const char *state_dir, const char *id,
+    struct err *err)
+{
+	struct job job;
+	int found;
+
+	found = job_fetch_by_id(db, id, &job, err);
+	if (found <= 0)
+		return found;
+	if (!job_is_final(&job))
+		return err_set(err, ERR_CONFLICT, "job %s is %s", job.id,
+		    job_state_name(job.state));
+	if (job.holds_target)
+		return err_set(err, ERR_CONFLICT, "job %s was canceled, but "
+		    "still occupies the app", job.id);
+	if (artifact_remove(state_dir, job.id, job_extension(job.kind), false,
+	    err) != 0)
+		return -1;
+	return delete_row(db, job.id, err);
 }

@@ -1,5 +1,5 @@
 /*
- * Jobs: one row each, in the table of sql/0001_jobs.sql.  The only module
+ * Jobs: one row each, in the table jobs of sql/schema.sql.  The only module
  * that knows the table.
  *
  *	            claim            succeed
@@ -7,6 +7,12 @@
  *	   |                  |  \
  *	   |  fail, settle    |   \ cancel
  *	   +--> failed <------+    +--> canceled      nothing leaves these three
+ *
+ * A job holds its target while it is active; a canceled one goes on holding it
+ * until podprof-capture has let go of it, as V8 does not stop a snapshot.
+ *
+ * What does not fit any more is removed by whoever is there, one process at a
+ * time (flock(2) on STATE_DIR/sweep): see "Making room".
  *
  * Every call is one transaction, safe among any number of processes and
  * threads that each have their own struct db.  Errors of every call: those of
@@ -60,12 +66,24 @@ enum job_phase {
 #define JOB_ARTIFACT_NAME_MAX 300
 #define JOB_LIST_MAX 1000
 
+/* Bytes of a requester's own name for an order, Idempotency-Key. */
+#define JOB_KEY_MAX 255
+
 /* A number that is not known yet. */
 #define JOB_UNKNOWN (-1)
+
+/* Why a file that was there is no more. */
+enum job_removal {
+	REMOVED_NOT,		/* it is there, or never was */
+	REMOVED_EXPIRED,	/* [limits] keep, or grace after its delivery */
+	REMOVED_ROOM,		/* store_bytes, store_jobs, min_free_bytes */
+	REMOVED_LOST,		/* not by podprof */
+};
 
 /* A copy of a row; nothing to free.  Times in ms since 1970, sizes in bytes;
  * JOB_UNKNOWN or "" where the row has NULL. */
 struct job {
+	int64_t seq;			/* in the order of creation */
 	char id[UUID_MAX];
 	char app[STR_NAME_MAX + 1];
 	char pod[JOB_POD_MAX];
@@ -89,6 +107,7 @@ struct job {
 
 	struct proc runner;		/* pid JOB_UNKNOWN until claimed */
 	int64_t lease_until_ms;
+	bool holds_target;
 
 	int used_method;		/* enum conf_method, or JOB_UNKNOWN */
 	int64_t target_pid;
@@ -100,11 +119,15 @@ struct job {
 	int64_t memory_before_bytes;
 	int64_t memory_peak_bytes;
 	int64_t memory_after_bytes;
+	int64_t predicted_bytes;	/* of the file, as captured */
 
 	char artifact_name[JOB_ARTIFACT_NAME_MAX];
 	struct artifact_sum sum;	/* size_bytes JOB_UNKNOWN until whole */
 	int64_t delivered_at_ms;
 	int64_t removed_at_ms;		/* no file of it is left */
+	enum job_removal removed_because;
+
+	char key_sha256[DIGEST_HEX_MAX];	/* of the body of its order; "" */
 
 	struct err error;		/* meaningful in JOB_FAILED */
 };
@@ -123,7 +146,7 @@ const char *job_extension(enum job_kind kind);
 /* True for succeeded, failed, canceled. */
 bool job_is_final(const struct job *job);
 
-/* True while the file can be fetched. */
+/* True while the file can be fetched: it is there, and has not expired. */
 bool job_has_artifact(const struct job *job);
 
 /* Open STATE_DIR/podprof.db, made and migrated where needed. */
@@ -142,20 +165,28 @@ struct job_order {
 	const char *requested_by;	/* a token's name, "anonymous" … */
 	const char *request_id;
 	int64_t profiles_max;		/* [limits] profiles */
+	const char *key;		/* Idempotency-Key; NULL: none */
+	const char *key_sha256;		/* of what was ordered by it, hex */
 };
 
 /*
  * Queue a job.  Jobs of the app whose process is gone are settled first, so
  * that a dead one never blocks.
  *
- * ret_job  the new job; on ERR_CONFLICT the one that is in the way.
+ * ret_job     the new job; on ERR_CONFLICT the one that is in the way.
+ * ret_is_new  false: the key was used for the same order before, and that is
+ *             its job, in whatever state.  A job that was refused before it was
+ *             accepted does not count: its key is free.
  *
- *   ERR_CONFLICT  a heap snapshot of the app is queued or running (it blocks
- *                 the app, so it excludes everything)
- *   ERR_LIMIT     profiles_max profiles of the app are queued or running
+ *   ERR_CONFLICT    a heap snapshot of the app is queued or running (it blocks
+ *                   the app, so it excludes everything), or was canceled and
+ *                   still blocks it
+ *   ERR_LIMIT       profiles_max profiles of the app are queued or running
+ *   ERR_KEY_REUSED  the key was used for another order
  */
 MUST int job_create(struct db *db, const char *state_dir,
-    const struct job_order *order, struct job *ret_job, struct err *err);
+    const struct job_order *order, struct job *ret_job, bool *ret_is_new,
+    struct err *err);
 
 /*
  * The requester's word that the job stands: it was told so, or will be.
@@ -165,7 +196,8 @@ MUST int job_create(struct db *db, const char *state_dir,
 MUST int job_accept(struct db *db, const char *id, struct job *ret_job,
     struct err *err);
 
-/* Remove the row of a job that failed before it was accepted; of no other.
+/* Remove the row of a job that failed before it was accepted; of no other, and
+ * not of one with a key, which others may be told of (job_sweep() does that).
  * Nothing to remove is no error. */
 MUST int job_discard(struct db *db, const char *id, struct err *err);
 
@@ -182,13 +214,14 @@ MUST int job_get(struct db *db, const char *state_dir, const char *app,
 MUST int job_newest_snapshot(struct db *db, const char *state_dir,
     const char *app, const char *pod, struct job *ret_job, struct err *err);
 
-/* What to list; -1 or NULL: any. */
+/* What to list. */
 struct job_filter {
 	const char *app;
 	const char *pod;
-	int kind;
-	int state;
-	const char *after;	/* a job id: only older ones */
+	int kind;		/* enum job_kind; -1: any */
+	int state;		/* enum job_state; -1: any */
+	const char *after;	/* a job id: only older ones; NULL: all.  It
+				 * may have been removed by now */
 	int64_t limit;		/* 1..JOB_LIST_MAX */
 };
 
@@ -202,6 +235,23 @@ MUST int job_list(struct db *db, const char *state_dir,
     bool *ret_more, struct err *err);
 
 /*
+ * Cancel an active job: it is canceled at once, and what was captured so far
+ * is thrown away by its podprof-capture, which lets go of the target as soon as
+ * that allows it.  *ret_job is the row then.
+ *   ERR_NOT_FOUND, ERR_CONFLICT: it is final already
+ */
+MUST int job_cancel(struct db *db, const char *state_dir, const char *id,
+    struct job *ret_job, struct err *err);
+
+/*
+ * Remove a final job, its files and its row; whoever reads the file goes on.
+ * A job that is gone already is no error.
+ *   ERR_CONFLICT  it is active, or holds its target still
+ */
+MUST int job_remove(struct db *db, const char *state_dir, const char *id,
+    struct err *err);
+
+/*
  * podprof-capture's side.  Each renews the lease.
  *
  * claim     queued -> running, phase preflight; ERR_CONFLICT if the job is
@@ -212,6 +262,13 @@ MUST int job_list(struct db *db, const char *state_dir,
  * fail      queued or running -> failed, with err's code and text.
  * All but claim: ERR_CONFLICT if the job is not active (any more): it was
  * settled or canceled, and the work is to be thrown away.
+ *
+ * hold      the lease of a canceled job that still holds its target;
+ *           ERR_CONFLICT if it does not.
+ * release   it holds the target no more.  Of an active job: assert.
+ *
+ * Where the disk is full, succeed, fail and release, like cancel, settle and
+ * deliver, give up the ballast to be recorded (ballast.h).
  */
 MUST int job_claim(struct db *db, const char *id, const struct proc *runner,
     struct job *ret_job, struct err *err);
@@ -221,6 +278,7 @@ struct job_target {
 	const char *node;		/* "v20.20.2" */
 	enum conf_method used_method;
 	int64_t memory_bytes;		/* resident; JOB_UNKNOWN */
+	int64_t predicted_bytes;	/* of the file; JOB_UNKNOWN */
 };
 MUST int job_set_target(struct db *db, const char *id,
     const struct job_target *target, struct err *err);
@@ -229,7 +287,8 @@ struct job_progress {
 	enum job_phase phase;
 	int64_t done;
 	int64_t total;
-	int64_t bytes;
+	int64_t bytes;			/* captured */
+	int64_t written_bytes;		/* in the file */
 };
 MUST int job_set_progress(struct db *db, const char *id,
     const struct job_progress *progress, struct err *err);
@@ -240,22 +299,25 @@ struct job_result {
 	int64_t memory_after_bytes;
 	int64_t keep_ms;		/* expires_at_ms = now + this */
 };
-MUST int job_succeed(struct db *db, const char *id,
+MUST int job_succeed(struct db *db, const char *state_dir, const char *id,
     const struct job_result *result, struct err *err);
-MUST int job_fail(struct db *db, const char *id, const struct err *why,
+MUST int job_fail(struct db *db, const char *state_dir, const char *id,
+    const struct err *why, struct err *err);
+MUST int job_hold(struct db *db, const char *id, struct err *err);
+MUST int job_release(struct db *db, const char *state_dir, const char *id,
     struct err *err);
 
 /* The artifact was handed over whole: it expires in grace_ms, unless it would
  * sooner.  The first time counts.  Of a job that has none nothing changes. */
-MUST int job_deliver(struct db *db, const char *id, int64_t grace_ms,
-    struct err *err);
+MUST int job_deliver(struct db *db, const char *state_dir, const char *id,
+    int64_t grace_ms, struct err *err);
 
 /*
  * Fail (ERR_INTERRUPTED) every active job whose process is gone: dead by
  * proc_life(), or not to be seen from here with its lease over, or never
  * claimed for JOB_QUEUE_MS, or there but silent for JOB_HANG_MS beyond its
- * lease; and remove its files.  Reads only, where there is
- * nothing to do.
+ * lease; and remove its files.  A canceled one holds its target no more then.
+ * Reads only, where there is nothing to do.
  */
 MUST int job_settle(struct db *db, const char *state_dir, struct err *err);
 
@@ -271,11 +333,57 @@ MUST int job_settle_child(struct db *db, const char *state_dir,
     const char *id, int wait_status, struct err *err);
 
 /*
+ * Making room.  Each of these does nothing, and returns 0, while another
+ * process is at it.  What was delivered goes first, then the oldest; never what
+ * is active or being read.
+ */
+
+/* [limits] of the store, see conf.h. */
+struct job_limits {
+	int64_t store_bytes;	/* of all files together */
+	int64_t store_jobs;	/* rows */
+	int64_t min_free_bytes;	/* of the disk, beside them */
+};
+
+/*
  * Remove files that have expired, files that a job left which did not succeed,
  * and rows of refused jobs that nobody was told of.  Each file goes before its
  * row says so; one that cannot be removed (ERR_STORE) does not keep the others.
  */
 MUST int job_sweep(struct db *db, const char *state_dir, struct err *err);
+
+/*
+ * Remove files and rows until the store is within its limits, as far as that
+ * goes; some JOB_RETAIN_ROWS at most, so that nobody waits for it for long.
+ */
+#define JOB_RETAIN_ROWS 1000
+MUST int job_retain(struct db *db, const char *state_dir,
+    const struct job_limits *limits, struct err *err);
+
+/*
+ * Keep bytes in the store free for the file of an active job, of which
+ * written_bytes are written; room is made where that is enough.  Waits for
+ * another process that makes room.
+ *
+ *   ERR_SPACE     there is not enough, with the numbers; nothing was removed
+ *                 if that could not have helped
+ *   ERR_CONFLICT  the job is not active (any more)
+ */
+MUST int job_reserve(struct db *db, const char *state_dir,
+    const struct job_limits *limits, const char *id, int64_t bytes,
+    int64_t written_bytes, struct err *err);
+
+/*
+ * Compare files and rows, at most max of each at a call, round and round:
+ * files without a row, or that their row does not know, are removed; files that
+ * are missing or have another size become REMOVED_LOST.
+ */
+struct job_reconciler;
+MUST int job_reconciler_new(struct job_reconciler **ret_reconciler,
+    struct err *err);
+void job_reconciler_free(struct job_reconciler **reconciler);
+MUST int job_reconcile(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, int max, struct err *err);
 
 /*
  * The job as the API shows it, below object.  base: "/APP/private/papi" with

@@ -182,7 +182,7 @@ put_findings(const struct job *job, struct json *object)
 	bad |= put_known(object, "freezeMs", job->freeze_ms);
 	predicted = json_put_object(object, "predicted");
 	bad |= json_put_null(predicted, "peakBytes");
-	bad |= json_put_null(predicted, "fileBytes");
+	bad |= put_known(predicted, "fileBytes", job->predicted_bytes);
 	bad |= json_put_null(predicted, "freezeMs");
 	memory = json_put_object(object, "memory");
 	bad |= put_known(memory, "beforeBytes", job->memory_before_bytes);

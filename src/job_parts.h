@@ -32,6 +32,33 @@ MUST int job_fetch_batch(struct db_stmt *stmt, struct job out[JOB_BATCH],
 MUST int job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
     struct err *err);
 
+/* Run an update that must not be lost: where the disk is full the ballast is
+ * given up for it. */
+MUST int job_run_dire(const char *state_dir, struct db_stmt *stmt,
+    struct err *err);
+
+/* "expired" …; NULL for REMOVED_NOT. */
+const char *job_removal_name(enum job_removal removal);
+
+/* Note that no file of a final job is left; because REMOVED_NOT: it never had
+ * a whole one. */
+MUST int job_set_removed(struct db *db, const char *id,
+    enum job_removal because, struct err *err);
+
+/* Remove its files and note it; spare_readers as in artifact_remove(). */
+MUST int job_remove_files(struct db *db, const char *state_dir,
+    const struct job *job, enum job_removal because, bool spare_readers,
+    struct err *err);
+
+/*
+ * The lock of those who make room.  *ret_fd holds it; job_unlock_store().
+ * 1, or 0 if another process has it and wait_ms went by; -1: ERR_STORE,
+ * ERR_SPACE.
+ */
+MUST int job_lock_store(const char *state_dir, int64_t wait_ms, int *ret_fd,
+    struct err *err);
+void job_unlock_store(int *fd);
+
 /*
  * As job_settle(), for one app.  No lock is held while processes are looked
  * at.  app: NULL for all.

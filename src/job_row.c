@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "ballast.h"
+
 #define LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const kind_names[] = {
@@ -30,6 +32,13 @@ static const char *const phase_names[] = {
 	[PHASE_PROFILING] = "profiling",
 	[PHASE_WRITING] = "writing",
 	[PHASE_FINISHING] = "finishing",
+};
+
+static const char *const removal_names[] = {
+	[REMOVED_NOT] = NULL,
+	[REMOVED_EXPIRED] = "expired",
+	[REMOVED_ROOM] = "room",
+	[REMOVED_LOST] = "lost",
 };
 
 static const char JOB_BY_ID[] = "SELECT * FROM jobs WHERE id = :id";
@@ -65,6 +74,12 @@ job_phase_name(enum job_phase phase)
 	return phase_names[phase];
 }
 
+const char *
+job_removal_name(enum job_removal removal)
+{
+	return removal_names[removal];
+}
+
 int
 job_kind_of_name(const char *name)
 {
@@ -93,7 +108,8 @@ bool
 job_has_artifact(const struct job *job)
 {
 	return job->state == JOB_SUCCEEDED &&
-	    job->removed_at_ms == JOB_UNKNOWN;
+	    job->removed_at_ms == JOB_UNKNOWN &&
+	    job->expires_at_ms > clock_utc_ms();
 }
 
 static int64_t
@@ -122,16 +138,25 @@ read_words(struct db_stmt *row, struct job *out)
 	int method = conf_method_of_name(db_column_text(row, "method"));
 	int phase_index = phase == NULL ? PHASE_NONE :
 	    word_index(phase_names, LEN(phase_names), phase);
+	const char *coding = db_column_text(row, "coding");
+	const char *removal = db_column_text(row, "removed_because");
+	int coding_index = coding == NULL ? ARTIFACT_IDENTITY :
+	    artifact_coding_of_name(coding);
+	int removal_index = removal == NULL ? REMOVED_NOT :
+	    word_index(removal_names, LEN(removal_names), removal);
 
 	out->used_method = used == NULL ? JOB_UNKNOWN :
 	    conf_method_of_name(used);
 	if (kind < 0 || state < 0 || method < 0 || phase_index < 0 ||
+	    coding_index < 0 || removal_index < 0 ||
 	    (used != NULL && out->used_method < 0))
 		return -1;
 	out->kind = (enum job_kind)kind;
 	out->state = (enum job_state)state;
 	out->method = (enum conf_method)method;
 	out->phase = (enum job_phase)phase_index;
+	out->sum.coding = (enum artifact_coding)coding_index;
+	out->removed_because = (enum job_removal)removal_index;
 	return 0;
 }
 
@@ -142,6 +167,7 @@ read_runner(struct db_stmt *row, struct job *out)
 	out->runner.start_ticks = number(row, "runner_start_ticks");
 	text(row, "runner_host", out->runner.host, sizeof(out->runner.host));
 	out->lease_until_ms = number(row, "lease_until_ms");
+	out->holds_target = number(row, "holds_target") == 1;
 }
 
 static void
@@ -156,6 +182,7 @@ read_findings(struct db_stmt *row, struct job *out)
 	out->memory_before_bytes = number(row, "memory_before_bytes");
 	out->memory_peak_bytes = number(row, "memory_peak_bytes");
 	out->memory_after_bytes = number(row, "memory_after_bytes");
+	out->predicted_bytes = number(row, "predicted_bytes");
 }
 
 static void
@@ -170,12 +197,15 @@ read_artifact(struct db_stmt *row, struct job *out)
 	    sizeof(out->sum.stored_sha256));
 	out->delivered_at_ms = number(row, "delivered_at_ms");
 	out->removed_at_ms = number(row, "removed_at_ms");
+	text(row, "idempotency_sha256", out->key_sha256,
+	    sizeof(out->key_sha256));
 }
 
 int
 job_read_row(struct db_stmt *row, struct job *out, struct err *err)
 {
 	memset(out, 0, sizeof(*out));
+	out->seq = number(row, "seq");
 	text(row, "id", out->id, sizeof(out->id));
 	if (read_words(row, out) != 0)
 		return err_set(err, ERR_STORE, "job %s: its row has words "
@@ -257,4 +287,17 @@ job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
 	if (value == JOB_UNKNOWN)
 		return db_bind_null(stmt, name, err);
 	return db_bind_int(stmt, name, value, err);
+}
+
+int
+job_run_dire(const char *state_dir, struct db_stmt *stmt, struct err *err)
+{
+	struct err fault;
+
+	if (db_run(stmt, &fault) == 0)
+		return 0;
+	/* What was bound is still there. */
+	if (fault.code == ERR_SPACE && ballast_drop(state_dir))
+		return db_run(stmt, err);
+	return err_set(err, fault.code, "%s", fault.msg);
 }

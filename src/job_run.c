@@ -16,14 +16,16 @@ static const char JOB_SET_TARGET[] =
     "UPDATE jobs SET revision = revision + 1, lease_until_ms = :lease,"
     " accepted_at_ms = coalesce(accepted_at_ms, :now), target_pid = :pid,"
     " target_node = :node, used_method = :method,"
-    " memory_before_bytes = :memory WHERE id = :id AND state = 'running'";
+    " memory_before_bytes = :memory, predicted_bytes = :predicted"
+    " WHERE id = :id AND state = 'running'";
 
 static const char JOB_SET_PROGRESS[] =
     "UPDATE jobs SET lease_until_ms = :lease, revision = revision"
     " + (phase IS NOT :phase OR progress_done IS NOT :done"
     " OR progress_total IS NOT :total OR progress_bytes IS NOT :bytes),"
     " phase = :phase, progress_done = :done, progress_total = :total,"
-    " progress_bytes = :bytes WHERE id = :id AND state = 'running'";
+    " progress_bytes = :bytes, written_bytes = :written"
+    " WHERE id = :id AND state = 'running'";
 
 static const char JOB_SUCCEED[] =
     "UPDATE jobs SET state = 'succeeded', phase = NULL,"
@@ -31,24 +33,49 @@ static const char JOB_SUCCEED[] =
     " accepted_at_ms = coalesce(accepted_at_ms, :now), freeze_ms = :freeze,"
     " memory_after_bytes = :memory, size_bytes = :size, sha256 = :sha256,"
     " stored_bytes = :stored, stored_sha256 = :stored_sha256,"
+    " coding = :coding, holds_target = 0, reserved_bytes = 0,"
     " progress_bytes = :size WHERE id = :id AND state = 'running'";
 
 static const char JOB_FAIL[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
-    " finished_at_ms = :now, error = :error, error_detail = :detail"
+    " finished_at_ms = :now, error = :error, error_detail = :detail,"
+    " holds_target = 0, reserved_bytes = 0"
     " WHERE id = :id AND state IN ('queued', 'running')";
 
-/* Run an update that must meet one row. */
+static const char JOB_HOLD[] =
+    "UPDATE jobs SET lease_until_ms = :lease"
+    " WHERE id = :id AND state = 'canceled' AND holds_target = 1";
+
+static const char JOB_RELEASE[] =
+    "UPDATE jobs SET holds_target = 0 WHERE id = :id"
+    " AND finished_at_ms IS NOT NULL AND holds_target = 1";
+
+/* The update that was run must have met a row. */
+static int
+check_active(const struct db *db, const char *id, struct err *err)
+{
+	if (db_changes(db) != 1)
+		return err_set(err, ERR_CONFLICT, "job %.64s is not active "
+		    "any more: it was given up or canceled", id);
+	return 0;
+}
+
 static int
 run_on_active(struct db *db, struct db_stmt *stmt, const char *id,
     struct err *err)
 {
 	if (db_run(stmt, err) != 0)
 		return -1;
-	if (db_changes(db) != 1)
-		return err_set(err, ERR_CONFLICT, "job %.64s is not active "
-		    "any more: it was given up or canceled", id);
-	return 0;
+	return check_active(db, id, err);
+}
+
+static int
+run_last(struct db *db, const char *state_dir, struct db_stmt *stmt,
+    const char *id, struct err *err)
+{
+	if (job_run_dire(state_dir, stmt, err) != 0)
+		return -1;
+	return check_active(db, id, err);
 }
 
 static int
@@ -134,7 +161,9 @@ job_set_target(struct db *db, const char *id,
 	    db_bind_text(stmt, ":node", node, err) != 0 ||
 	    db_bind_text(stmt, ":method",
 	    conf_method_name(target->used_method), err) != 0 ||
-	    job_bind_known(stmt, ":memory", target->memory_bytes, err) != 0)
+	    job_bind_known(stmt, ":memory", target->memory_bytes, err) != 0 ||
+	    job_bind_known(stmt, ":predicted", target->predicted_bytes,
+	    err) != 0)
 		return -1;
 	return run_on_active(db, stmt, id, err);
 }
@@ -151,15 +180,15 @@ job_set_progress(struct db *db, const char *id,
 	    err) != 0 ||
 	    job_bind_known(stmt, ":done", progress->done, err) != 0 ||
 	    job_bind_known(stmt, ":total", progress->total, err) != 0 ||
-	    db_bind_int(stmt, ":bytes", progress->bytes == JOB_UNKNOWN ?
-	    0 : progress->bytes, err) != 0)
+	    db_bind_int(stmt, ":bytes", progress->bytes, err) != 0 ||
+	    db_bind_int(stmt, ":written", progress->written_bytes, err) != 0)
 		return -1;
 	return run_on_active(db, stmt, id, err);
 }
 
 int
-job_succeed(struct db *db, const char *id, const struct job_result *result,
-    struct err *err)
+job_succeed(struct db *db, const char *state_dir, const char *id,
+    const struct job_result *result, struct err *err)
 {
 	const struct artifact_sum *sum = result->sum;
 	int64_t now_ms = clock_utc_ms();
@@ -174,14 +203,16 @@ job_succeed(struct db *db, const char *id, const struct job_result *result,
 	    db_bind_text(stmt, ":sha256", sum->sha256, err) != 0 ||
 	    db_bind_int(stmt, ":stored", sum->stored_bytes, err) != 0 ||
 	    db_bind_text(stmt, ":stored_sha256", sum->stored_sha256,
+	    err) != 0 ||
+	    db_bind_text(stmt, ":coding", artifact_coding_name(sum->coding),
 	    err) != 0)
 		return -1;
-	return run_on_active(db, stmt, id, err);
+	return run_last(db, state_dir, stmt, id, err);
 }
 
 int
-job_fail(struct db *db, const char *id, const struct err *why,
-    struct err *err)
+job_fail(struct db *db, const char *state_dir, const char *id,
+    const struct err *why, struct err *err)
 {
 	struct db_stmt *stmt;
 
@@ -189,5 +220,27 @@ job_fail(struct db *db, const char *id, const struct err *why,
 	    db_bind_text(stmt, ":error", err_name(why->code), err) != 0 ||
 	    db_bind_text(stmt, ":detail", why->msg, err) != 0)
 		return -1;
+	return run_last(db, state_dir, stmt, id, err);
+}
+
+int
+job_hold(struct db *db, const char *id, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_lease(db, JOB_HOLD, id, &stmt, err) != 0)
+		return -1;
 	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_release(struct db *db, const char *state_dir, const char *id,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (db_prepare(db, JOB_RELEASE, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":id", id, err) != 0)
+		return -1;
+	return job_run_dire(state_dir, stmt, err);
 }

@@ -7,36 +7,41 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const char JOB_ACTIVE[] =
-    "SELECT * FROM jobs INDEXED BY jobs_active"
-    " WHERE state IN ('queued', 'running')"
+static const char JOB_HOLDING[] =
+    "SELECT * FROM jobs INDEXED BY jobs_holding WHERE holds_target = 1"
     " AND (:app IS NULL OR app = :app) AND id > :after"
     " ORDER BY id LIMIT :limit";
 
 /* Nothing if its process has shown itself since the row was read. */
 static const char JOB_INTERRUPT[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
-    " finished_at_ms = :now, error = :error, error_detail = :detail"
-    " WHERE id = :id AND state IN ('queued', 'running')"
+    " finished_at_ms = :now, error = :error, error_detail = :detail,"
+    " holds_target = 0, reserved_bytes = 0 WHERE id = :id AND state IN ('queued', 'running')"
     " AND revision = :revision AND lease_until_ms = :lease";
 
+/* The first reason counts. */
 static const char JOB_SET_REMOVED[] =
-    "UPDATE jobs SET removed_at_ms = :now WHERE id = :id"
-    " AND finished_at_ms IS NOT NULL AND removed_at_ms IS NULL";
+    "UPDATE jobs SET removed_at_ms = :now, removed_because = :because"
+    " WHERE id = :id AND finished_at_ms IS NOT NULL AND removed_at_ms IS NULL";
 
-/* Also what failed and still has files: whoever settled it died too. */
-static const char JOB_REMOVABLE[] =
-    "SELECT * FROM jobs WHERE finished_at_ms IS NOT NULL"
-    " AND removed_at_ms IS NULL AND (state <> 'succeeded'"
-    " OR expires_at_ms <= :now)"
+static const char JOB_EXPIRED[] =
+    "SELECT * FROM jobs INDEXED BY jobs_expiring WHERE state = 'succeeded'"
+    " AND removed_at_ms IS NULL AND expires_at_ms <= :now"
+    " AND (expires_at_ms, id) > (:after_ms, :after)"
+    " ORDER BY expires_at_ms, id LIMIT :limit";
+
+/* What did not succeed and still has files: whoever settled it died too. */
+static const char JOB_LITTERING[] =
+    "SELECT * FROM jobs INDEXED BY jobs_littering"
+    " WHERE state IN ('failed', 'canceled') AND removed_at_ms IS NULL"
     " AND id > :after ORDER BY id LIMIT :limit";
 
 static const char JOB_HAS_UNACCEPTED[] =
-    "SELECT 1 FROM jobs WHERE accepted_at_ms IS NULL"
+    "SELECT 1 FROM jobs WHERE accepted_at_ms IS NULL AND holds_target = 0"
     " AND finished_at_ms IS NOT NULL AND finished_at_ms <= :before LIMIT 1";
 
 static const char JOB_DELETE_UNACCEPTED[] =
-    "DELETE FROM jobs WHERE accepted_at_ms IS NULL"
+    "DELETE FROM jobs WHERE accepted_at_ms IS NULL AND holds_target = 0"
     " AND finished_at_ms IS NOT NULL AND finished_at_ms <= :before";
 
 /* A lease that lies far ahead was given before the clock was set back; a step
@@ -58,7 +63,8 @@ is_hung(const struct job *job)
 	return clock_utc_ms() - job->lease_until_ms >= JOB_HANG_MS;
 }
 
-/* Whether nobody works on an active job any more; then *ret_why says it. */
+/* Whether nobody works any more on a job that holds its target; then *ret_why
+ * says it. */
 static bool
 is_gone(const struct job *job, struct err *ret_why)
 {
@@ -99,26 +105,29 @@ is_gone(const struct job *job, struct err *ret_why)
 	return false;
 }
 
-static int
-set_removed(struct db *db, const char *id, struct err *err)
+int
+job_set_removed(struct db *db, const char *id, enum job_removal because,
+    struct err *err)
 {
 	struct db_stmt *stmt;
 
 	if (db_prepare(db, JOB_SET_REMOVED, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":id", id, err) != 0 ||
-	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0)
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
+	    db_bind_text(stmt, ":because", job_removal_name(because),
+	    err) != 0)
 		return -1;
 	return db_run(stmt, err);
 }
 
-static int
-remove_files(struct db *db, const char *state_dir, const struct job *job,
-    struct err *err)
+int
+job_remove_files(struct db *db, const char *state_dir, const struct job *job,
+    enum job_removal because, bool spare_readers, struct err *err)
 {
 	if (artifact_remove(state_dir, job->id, job_extension(job->kind),
-	    err) != 0)
+	    spare_readers, err) != 0)
 		return -1;
-	return set_removed(db, job->id, err);
+	return job_set_removed(db, job->id, because, err);
 }
 
 /* Fail an active job as it was read, unless it has moved since. */
@@ -135,13 +144,24 @@ interrupt(struct db *db, const char *state_dir, const struct job *job,
 	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
 	    db_bind_text(stmt, ":error", err_name(why->code), err) != 0 ||
 	    db_bind_text(stmt, ":detail", why->msg, err) != 0 ||
-	    db_run(stmt, err) != 0)
+	    job_run_dire(state_dir, stmt, err) != 0)
 		return -1;
 	if (db_changes(db) == 1)
 		/* The job is settled; files that stay are job_sweep()'s to
 		 * remove, or to complain of. */
-		(void)!remove_files(db, state_dir, job, NULL);
+		(void)!job_remove_files(db, state_dir, job, REMOVED_NOT,
+		    false, NULL);
 	return 0;
+}
+
+/* A job that held its target, and whose process is gone. */
+static int
+settle(struct db *db, const char *state_dir, const struct job *job,
+    const struct err *why, struct err *err)
+{
+	if (job_is_final(job))
+		return job_release(db, state_dir, job->id, err);
+	return interrupt(db, state_dir, job, why, err);
 }
 
 int
@@ -178,12 +198,12 @@ job_judge(struct job *job)
 }
 
 static int
-read_active(struct db *db, const char *app, const char *after,
+read_holding(struct db *db, const char *app, const char *after,
     struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
 {
 	struct db_stmt *stmt;
 
-	if (db_prepare(db, JOB_ACTIVE, &stmt, err) != 0 ||
+	if (db_prepare(db, JOB_HOLDING, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":app", app, err) != 0 ||
 	    db_bind_text(stmt, ":after", after, err) != 0 ||
 	    db_bind_int(stmt, ":limit", JOB_BATCH, err) != 0)
@@ -201,11 +221,11 @@ job_settle_app(struct db *db, const char *state_dir, const char *app,
 	size_t i, len;
 
 	do {
-		if (read_active(db, app, after, batch, &len, err) != 0)
+		if (read_holding(db, app, after, batch, &len, err) != 0)
 			return -1;
 		for (i = 0; i < len; i++) {
-			if (is_gone(&batch[i], &why) && interrupt(db,
-			    state_dir, &batch[i], &why, err) != 0)
+			if (is_gone(&batch[i], &why) && settle(db, state_dir,
+			    &batch[i], &why, err) != 0)
 				return -1;
 			memcpy(after, batch[i].id, sizeof(after));
 		}
@@ -259,24 +279,94 @@ job_settle_child(struct db *db, const char *state_dir, const char *id,
 	found = job_fetch_by_id(db, id, &job, err);
 	if (found < 0)
 		return -1;
-	if (found == 0 || job_is_final(&job))
+	if (found == 0 || !job.holds_target)
 		return 0;
 	describe_end(&job, wait_status, &why);
-	return interrupt(db, state_dir, &job, &why, err);
+	return settle(db, state_dir, &job, &why, err);
 }
 
+/* Where a batch of expired files begins. */
+struct cursor {
+	int64_t expires_at_ms;
+	char id[UUID_MAX];
+};
+
 static int
-read_removable(struct db *db, int64_t now_ms, const char *after,
+read_expired(struct db *db, int64_t now_ms, const struct cursor *after,
     struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
 {
 	struct db_stmt *stmt;
 
-	if (db_prepare(db, JOB_REMOVABLE, &stmt, err) != 0 ||
+	if (db_prepare(db, JOB_EXPIRED, &stmt, err) != 0 ||
 	    db_bind_int(stmt, ":now", now_ms, err) != 0 ||
+	    db_bind_int(stmt, ":after_ms", after->expires_at_ms, err) != 0 ||
+	    db_bind_text(stmt, ":after", after->id, err) != 0 ||
+	    db_bind_int(stmt, ":limit", JOB_BATCH, err) != 0)
+		return -1;
+	return job_fetch_batch(stmt, out, ret_len, err);
+}
+
+/* A file that cannot be removed does not keep the others; the first failure
+ * is the one that is told. */
+static int
+sweep_expired(struct db *db, const char *state_dir, struct err *err)
+{
+	struct cursor after = { 0, "" };
+	const int64_t now_ms = clock_utc_ms();
+	struct job batch[JOB_BATCH];
+	struct err fault;
+	size_t i, len;
+	int rc = 0;
+
+	do {
+		if (read_expired(db, now_ms, &after, batch, &len, &fault) != 0)
+			return err_set(err, fault.code, "%s", fault.msg);
+		for (i = 0; i < len; i++) {
+			/* Who reads it may finish; for others it is gone. */
+			if (job_remove_files(db, state_dir, &batch[i],
+			    REMOVED_EXPIRED, true, &fault) != 0 &&
+			    fault.code != ERR_CONFLICT && rc == 0)
+				rc = err_set(err, fault.code, "%s", fault.msg);
+			after.expires_at_ms = batch[i].expires_at_ms;
+			memcpy(after.id, batch[i].id, sizeof(after.id));
+		}
+	} while (len == JOB_BATCH);
+	return rc;
+}
+
+static int
+read_littering(struct db *db, const char *after, struct job out[JOB_BATCH],
+    size_t *ret_len, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (db_prepare(db, JOB_LITTERING, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":after", after, err) != 0 ||
 	    db_bind_int(stmt, ":limit", JOB_BATCH, err) != 0)
 		return -1;
 	return job_fetch_batch(stmt, out, ret_len, err);
+}
+
+static int
+sweep_litter(struct db *db, const char *state_dir, struct err *err)
+{
+	struct job batch[JOB_BATCH];
+	char after[UUID_MAX] = "";
+	struct err fault;
+	size_t i, len;
+	int rc = 0;
+
+	do {
+		if (read_littering(db, after, batch, &len, &fault) != 0)
+			return err_set(err, fault.code, "%s", fault.msg);
+		for (i = 0; i < len; i++) {
+			if (job_remove_files(db, state_dir, &batch[i],
+			    REMOVED_NOT, false, &fault) != 0 && rc == 0)
+				rc = err_set(err, fault.code, "%s", fault.msg);
+			memcpy(after, batch[i].id, sizeof(after));
+		}
+	} while (len == JOB_BATCH);
+	return rc;
 }
 
 /* Looks before it takes the write lock, which is seldom needed. */
@@ -302,27 +392,17 @@ delete_unaccepted(struct db *db, int64_t before_ms, struct err *err)
 int
 job_sweep(struct db *db, const char *state_dir, struct err *err)
 {
-	int64_t now_ms = clock_utc_ms();
-	struct job batch[JOB_BATCH];
-	char after[UUID_MAX] = "";
-	size_t i, len;
-	int rc = 0;
+	int rc, lock = -1;
 
-	/* A file that cannot be removed does not keep the others; the first
-	 * failure is the one that is told. */
-	do {
-		if (read_removable(db, now_ms, after, batch, &len,
-		    rc == 0 ? err : NULL) != 0)
-			return -1;
-		for (i = 0; i < len; i++) {
-			if (remove_files(db, state_dir, &batch[i],
-			    rc == 0 ? err : NULL) != 0)
-				rc = -1;
-			memcpy(after, batch[i].id, sizeof(after));
-		}
-	} while (len == JOB_BATCH);
-	if (delete_unaccepted(db, now_ms - JOB_UNACCEPTED_MS,
+	rc = job_lock_store(state_dir, 0, &lock, err);
+	if (rc != 1)
+		return rc;
+	rc = sweep_expired(db, state_dir, err);
+	if (sweep_litter(db, state_dir, rc == 0 ? err : NULL) != 0)
+		rc = -1;
+	if (delete_unaccepted(db, clock_utc_ms() - JOB_UNACCEPTED_MS,
 	    rc == 0 ? err : NULL) != 0)
 		rc = -1;
+	job_unlock_store(&lock);
 	return rc;
 }

@@ -96,7 +96,11 @@ main(int argc, char *argv[])
 	log_bind(options.request_id, options.job_id);
 	if (run(&options, &err) == 0)
 		return 0;
-	log_error("capture", "the job failed: %s", err.msg);
+	/* What was canceled, or given up by others, is nobody's fault. */
+	if (err.code == ERR_CONFLICT)
+		log_info("capture", "the job ended: %s", err.msg);
+	else
+		log_error("capture", "the job failed: %s", err.msg);
 	/* The last word where the job's row could not be written. */
 	return JOB_EXIT_ERROR + (int)err.code;
 }

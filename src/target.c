@@ -24,7 +24,7 @@
 static const char FACTS_EXPRESSION[] =
     "(()=>{const p=globalThis.process,m=p.memoryUsage();"
     "return JSON.stringify({pid:p.pid,node:p.version,"
-    "rss:m.rss})})()";
+    "rss:m.rss,heapUsed:m.heapUsed})})()";
 
 /* HOST:PORT[/PATH] behind an optional "ws://", taken apart. */
 struct place {
@@ -274,6 +274,8 @@ facts_read(const char *text, struct target_facts *ret_facts, struct err *err)
 	/* Under --inspect-brk, before the first line, there is no pid yet. */
 	ret_facts->pid = json_int(json_get(json, "pid"), -1);
 	ret_facts->rss_bytes = json_int(json_get(json, "rss"), -1);
+	ret_facts->heap_used_bytes =
+	    json_int(json_get(json, "heapUsed"), -1);
 	node = json_string(json_get(json, "node"));
 	if (node == NULL || !str_is_visible(node) ||
 	    !str_copy(ret_facts->node, sizeof(ret_facts->node), node))

@@ -48,6 +48,7 @@ struct target_facts {
 	int64_t pid;			/* as the app sees it */
 	char node[TARGET_NODE_MAX];	/* "v20.20.2"; "" */
 	int64_t rss_bytes;
+	int64_t heap_used_bytes;		/* -1: not told */
 };
 
 /*

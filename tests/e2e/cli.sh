@@ -237,11 +237,11 @@ check_finds_what_is_wrong() {
 		PODPROF_APP_B_INSPECTOR="$no_host:9229" \
 		PODPROF_APP_B_METHOD=fork PODPROF_STATE_DIR="$work/none" \
 		PODPROF_AUTH_TOKENS="$work/none" PODPROF_OTHER=1 \
-		PODPROF_AUTH_ANONYMOUS=viewer PODPROF_LIMITS_STORE_JOBS=5 -- \
+		PODPROF_AUTH_ANONYMOUS=viewer PODPROF_LIMITS_MEMORY_GUARD=off -- \
 		"$conf" check
 	exits 1 &&
 		grep -q '^warn environment: PODPROF_OTHER names no key' out &&
-		grep -q '^warn configuration: \[limits\] store_jobs is set' \
+		grep -q '^warn configuration: \[limits\] memory_guard is set' \
 			out &&
 		grep -q '^warn auth: .*whoever reaches' out &&
 		grep -q "^fail state: .*$work/none" out &&

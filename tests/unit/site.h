@@ -53,7 +53,7 @@ site_open(struct site *site)
 	(void)snprintf(site->tokens, sizeof(site->tokens), "%s/tokens",
 	    site->dir);
 	assert_int_equal(mkdir(site->state_dir, 0711), 0);
-	assert_ok(artifact_check_dirs(site->state_dir, &err), err);
+	assert_ok(artifact_check_dirs(site->state_dir, false, &err), err);
 	site_token(site, "oda", ROLE_OPERATOR, site->operator);
 	site_token(site, "val", ROLE_VIEWER, site->viewer);
 	site->apps[0] = (struct conf_app){ .name = "app", .inspector = "",
@@ -63,9 +63,12 @@ site_open(struct site *site)
 	site->conf = (struct conf){ .state_dir = site->state_dir,
 		.pod = "pod-1", .threads = 2, .log_level = LOG_ERROR,
 		.auth_tokens = site->tokens, .auth_hosts = "",
+		.store_bytes = 1 << 30, .store_jobs = 1000,
 		.keep_ms = 3600000, .grace_ms = 600000,
 		.job_timeout_ms = 600000, .profiles = 2, .downloads = 2,
-		.waiting = 4, .apps = site->apps, .apps_len = 2 };
+		.waiting = 4, .compression = COMPRESSION_ZSTD,
+		.compression_level = 1, .sendfile_prefix = "",
+		.apps = site->apps, .apps_len = 2 };
 	assert_ok(job_open_db(site->state_dir, &site->db, &err), err);
 }
 
@@ -92,48 +95,67 @@ static inline void
 site_attach(struct db *db, const char *job_id)
 {
 	const struct job_target target = { .pid = 4711, .node = "v20.0.0",
-		.used_method = METHOD_STREAM, .memory_bytes = 1 << 20 };
+		.used_method = METHOD_STREAM, .memory_bytes = 1 << 20,
+		.predicted_bytes = JOB_UNKNOWN };
 	struct err err;
 
 	site_claim(db, job_id);
 	assert_ok(job_set_target(db, job_id, &target, &err), err);
 }
 
-/* len bytes: "{", filler, "}". */
+/* What a file of len bytes has at a position: "{", letters, "}". */
+static inline char
+site_byte(size_t at, size_t len)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	uint32_t x = (uint32_t)at * UINT32_C(2654435761);
+
+	if (at == 0 || at == len - 1)
+		return at == 0 ? '{' : '}';
+	x = (x ^ x >> 15) * UINT32_C(2246822519);
+	return letters[(x ^ x >> 13) % (sizeof(letters) - 1)];
+}
+
+/* Store a file of len bytes as [artifacts] says, and end the job. */
 static inline void
 site_finish(const struct site *site, struct db *db, const char *job_id,
     enum job_kind kind, size_t len)
 {
-	static char filler[1 << 16];
+	static char piece[1 << 16];
+	const struct conf *conf = &site->conf;
+	const struct artifact_form form = {
+		.coding = conf->compression == COMPRESSION_ZSTD
+		    ? ARTIFACT_ZSTD : ARTIFACT_IDENTITY,
+		.level = (int)conf->compression_level };
 	struct artifact *artifact = NULL;
 	struct artifact_sum sum;
 	struct job_result result = { .sum = &sum, .freeze_ms = 5,
-		.memory_after_bytes = JOB_UNKNOWN,
-		.keep_ms = site->conf.keep_ms };
+		.memory_after_bytes = JOB_UNKNOWN, .keep_ms = conf->keep_ms };
+	size_t at, i, n;
 	struct err err;
-	size_t piece, left;
 
-	memset(filler, ' ', sizeof(filler));
 	assert_ok(artifact_create(site->state_dir, job_id,
-	    job_extension(kind), &artifact, &err), err);
-	assert_ok(artifact_write(artifact, "{", 1, &err), err);
-	for (left = len - 2; left > 0; left -= piece) {
-		piece = left < sizeof(filler) ? left : sizeof(filler);
-		assert_ok(artifact_write(artifact, filler, piece, &err), err);
+	    job_extension(kind), &form, &artifact, &err), err);
+	for (at = 0; at < len; at += n) {
+		n = len - at < sizeof(piece) ? len - at : sizeof(piece);
+		for (i = 0; i < n; i++)
+			piece[i] = site_byte(at + i, len);
+		assert_ok(artifact_write(artifact, piece, n, &err), err);
 	}
-	assert_ok(artifact_write(artifact, "}", 1, &err), err);
 	assert_ok(artifact_commit(&artifact, &sum, &err), err);
-	assert_ok(job_succeed(db, job_id, &result, &err), err);
+	assert_ok(job_succeed(db, site->state_dir, job_id, &result, &err),
+	    err);
 }
 
 static inline void
-site_fail(struct db *db, const char *job_id, enum err_code code,
+site_fail(struct site *site, const char *job_id, enum err_code code,
     const char *text)
 {
 	struct err why, err;
 
 	err_set(&why, code, "%s", text);
-	assert_ok(job_fail(db, job_id, &why, &err), err);
+	assert_ok(job_fail(site->db, site->state_dir, job_id, &why, &err),
+	    err);
 }
 
 static inline struct job

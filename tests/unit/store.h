@@ -45,7 +45,7 @@ setup(void **state)
 	if (f == NULL)
 		return -1;
 	test_make_dir(f->dir);
-	assert_ok(artifact_check_dirs(f->dir, &err), err);
+	assert_ok(artifact_check_dirs(f->dir, false, &err), err);
 	assert_ok(job_open_db(f->dir, &f->db, &err), err);
 	assert_ok(proc_self(&f->self, &err), err);
 	*state = f;
@@ -77,14 +77,25 @@ order_of(enum job_kind kind)
 	return order;
 }
 
+static inline int
+try_create(struct fixture *f, const struct job_order *order,
+    struct job *ret_job, struct err *err)
+{
+	bool is_new;
+
+	return job_create(f->db, f->dir, order, ret_job, &is_new, err);
+}
+
 static inline struct job
 create(struct fixture *f, enum job_kind kind)
 {
 	struct job_order order = order_of(kind);
+	bool is_new = false;
 	struct job job;
 	struct err err;
 
-	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_ok(job_create(f->db, f->dir, &order, &job, &is_new, &err), err);
+	assert_true(is_new);
 	return job;
 }
 
@@ -124,7 +135,7 @@ set_target(struct fixture *f, const char *id)
 {
 	const struct job_target target = {
 		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
-		.memory_bytes = 50000000,
+		.memory_bytes = 50000000, .predicted_bytes = 80000000,
 	};
 	struct err err;
 
@@ -159,6 +170,10 @@ put_file(const struct fixture *f, const char *id, const char *extension)
 	assert_ok(file_replace(path, "{}", 2, 0600, &err), err);
 }
 
+static const struct artifact_form identity_form = {
+	.coding = ARTIFACT_IDENTITY,
+};
+
 static inline void
 succeed(struct fixture *f, struct db *db, const char *id)
 {
@@ -170,12 +185,12 @@ succeed(struct fixture *f, struct db *db, const char *id)
 	struct artifact_sum sum;
 	struct err err;
 
-	assert_ok(artifact_create(f->dir, id, "heapsnapshot", &artifact, &err),
-	    err);
+	assert_ok(artifact_create(f->dir, id, "heapsnapshot", &identity_form,
+	    &artifact, &err), err);
 	assert_ok(artifact_write(artifact, "{}", 2, &err), err);
 	assert_ok(artifact_commit(&artifact, &sum, &err), err);
 	result.sum = &sum;
-	assert_ok(job_succeed(db, id, &result, &err), err);
+	assert_ok(job_succeed(db, f->dir, id, &result, &err), err);
 }
 
 /* A heap snapshot that was taken. */
@@ -240,8 +255,8 @@ static inline int
 matching(struct fixture *f, const char *app, int kind, int state)
 {
 	struct job_filter filter = {
-		.app = app, .pod = app != NULL ? POD : NULL, .kind = kind,
-		.state = state, .limit = 100,
+		.app = app, .pod = POD, .kind = kind, .state = state,
+		.limit = 100,
 	};
 	struct err err;
 	bool more;

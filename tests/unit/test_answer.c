@@ -130,12 +130,97 @@ test_file_head(void **state)
 	answer.status = 200;
 	answer.type = "application/octet-stream";
 	answer.file_bytes = 5000000000;
-	answer.fd = front_input("x", 1);
 	text = sent(&answer, true);
 	assert_non_null(strstr(text, "Status: 200 OK\r\n"));
 	assert_non_null(strstr(text, "Content-Length: 5000000000\r\n"));
+	/* A part says how long it is itself. */
+	answer.status = 206;
+	answer.first_byte = 4999999999;
+	answer.file_bytes = 1;
+	text = sent(&answer, true);
+	assert_non_null(strstr(text, "Status: 206 Partial Content\r\n"));
+	assert_non_null(strstr(text, "Content-Length: 1\r\n"));
 	answer_fini(&answer);
-	assert_int_equal(answer.fd, -1);
+}
+
+/* What has no body by its nature has no length either. */
+static void
+test_no_length(void **state)
+{
+	struct answer answer;
+
+	(void)state;
+	answer_init(&answer);
+	answer.status = 204;
+	assert_string_equal(sent(&answer, false),
+	    "Status: 204 No Content\r\n"
+	    "Cache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n");
+	answer.status = 304;
+	answer_header(&answer, "ETag", "\"x\"");
+	assert_string_equal(sent(&answer, false),
+	    "Status: 304 Not Modified\r\n"
+	    "ETag: \"x\"\r\n"
+	    "Cache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n");
+	answer_fini(&answer);
+}
+
+/* The length is that of the file which the web server puts in its place. */
+static void
+test_by_server(void **state)
+{
+	struct answer answer;
+
+	(void)state;
+	answer_init(&answer);
+	answer.status = 200;
+	answer.by_server = true;
+	answer.file_bytes = 4711;
+	answer.type = "application/octet-stream";
+	answer_header(&answer, "X-Sendfile", "/x");
+	assert_string_equal(sent(&answer, false),
+	    "Status: 200 OK\r\n"
+	    "X-Sendfile: /x\r\n"
+	    "Content-Type: application/octet-stream\r\n"
+	    "Content-Length: 4711\r\n"
+	    "Cache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n");
+	answer_fini(&answer);
+	assert_false(answer.by_server);
+}
+
+/* Every status that is sent has its words. */
+static void
+test_reasons(void **state)
+{
+	static const struct {
+		int status;
+		const char *line;
+	} cases[] = {
+		{ 200, "Status: 200 OK\r\n" },
+		{ 201, "Status: 201 Created\r\n" },
+		{ 202, "Status: 202 Accepted\r\n" },
+		{ 406, "Status: 406 Not Acceptable\r\n" },
+		{ 410, "Status: 410 Gone\r\n" },
+		{ 412, "Status: 412 Precondition Failed\r\n" },
+		{ 416, "Status: 416 Range Not Satisfiable\r\n" },
+		{ 422, "Status: 422 Unprocessable Content\r\n" },
+		{ 507, "Status: 507 Insufficient Storage\r\n" },
+	};
+	struct answer answer;
+	const char *text;
+	size_t i;
+
+	(void)state;
+	answer_init(&answer);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		answer.status = cases[i].status;
+		text = sent(&answer, true);
+		assert_memory_equal(text, cases[i].line,
+		    strlen(cases[i].line));
+	}
+	answer_fini(&answer);
 }
 
 int
@@ -148,6 +233,9 @@ main(void)
 		cmocka_unit_test(test_too_many_headers),
 		cmocka_unit_test(test_attachment),
 		cmocka_unit_test(test_file_head),
+		cmocka_unit_test(test_no_length),
+		cmocka_unit_test(test_by_server),
+		cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

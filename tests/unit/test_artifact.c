@@ -58,6 +58,10 @@ __wrap_rename(const char *from, const char *to)
 	return fails_now(&on_rename) ? -1 : __real_rename(from, to);
 }
 
+static const struct artifact_form identity_form = {
+	.coding = ARTIFACT_IDENTITY,
+};
+
 struct fixture {
 	char dir[256];
 	char part[400];
@@ -73,7 +77,7 @@ setup(void **state)
 	if (f == NULL)
 		return -1;
 	test_make_dir(f->dir);
-	assert_ok(artifact_check_dirs(f->dir, &err), err);
+	assert_ok(artifact_check_dirs(f->dir, false, &err), err);
 	(void)snprintf(f->part, sizeof(f->part), "%s/artifacts/" JOB ".part",
 	    f->dir);
 	(void)snprintf(f->path, sizeof(f->path), "%s/artifacts/" JOB
@@ -108,8 +112,8 @@ create(const struct fixture *f)
 	struct artifact *artifact = NULL;
 	struct err err;
 
-	assert_ok(artifact_create(f->dir, JOB, "heapsnapshot", &artifact,
-	    &err), err);
+	assert_ok(artifact_create(f->dir, JOB, "heapsnapshot", &identity_form,
+	    &artifact, &err), err);
 	return artifact;
 }
 
@@ -245,8 +249,8 @@ leftover_is_replaced(void **state)
 	assert_text(f->path, "newer");
 	/* A directory cannot be replaced. */
 	assert_int_equal(mkdir(f->part, 0700), 0);
-	assert_err(artifact_create(f->dir, JOB, "heapsnapshot", &artifact,
-	    &err), err, ERR_STORE, f->part);
+	assert_err(artifact_create(f->dir, JOB, "heapsnapshot", &identity_form,
+	    &artifact, &err), err, ERR_STORE, f->part);
 	assert_null(artifact);
 }
 
@@ -320,56 +324,68 @@ settled_meanwhile_is_no_commit(void **state)
 	struct err err;
 
 	assert_ok(artifact_write(artifact, "{}", 2, &err), err);
-	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err);
+	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", false, &err), err);
 	assert_err(artifact_commit(&artifact, &sum, &err), err, ERR_STORE,
 	    "cannot rename");
 	assert_false(is_there(f->path));
 }
 
 static void
+refuse_open(const struct fixture *f, const char *extension,
+    int64_t stored_bytes, enum err_code code, const char *want)
+{
+	const struct artifact_sum sum = {
+		.coding = ARTIFACT_IDENTITY, .size_bytes = stored_bytes,
+		.stored_bytes = stored_bytes,
+	};
+	struct artifact_reader *reader = NULL;
+	struct err err;
+
+	assert_err(artifact_open(f->dir, JOB, extension, &sum, &reader, &err),
+	    err, code, want);
+	assert_null(reader);
+}
+
+static void
 whole_file_is_opened(void **state)
 {
+	const struct artifact_sum sum = {
+		.coding = ARTIFACT_IDENTITY, .size_bytes = 4,
+		.stored_bytes = 4,
+	};
+	struct artifact_reader *reader = NULL;
 	struct fixture *f = *state;
 	char text[10];
 	struct err err;
-	int fd = -1;
 
-	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 4, &fd, &err),
-	    err, ERR_GONE, f->path);
+	refuse_open(f, "heapsnapshot", 4, ERR_GONE, f->path);
 	write_file(f->path, "text");
-	assert_ok(artifact_open(f->dir, JOB, "heapsnapshot", 4, &fd, &err),
-	    err);
-	assert_int_equal(read(fd, text, sizeof(text)), 4);
-	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
-	(void)close(fd);
-	fd = -1;
-	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 5, &fd, &err),
-	    err, ERR_STORE, "has 4 bytes, but 5 were written");
-	assert_err(artifact_open(f->dir, JOB, "cpuprofile", 4, &fd, &err),
-	    err, ERR_GONE, "cpuprofile");
-	assert_int_equal(fd, -1);
+	assert_ok(artifact_open(f->dir, JOB, "heapsnapshot", &sum, &reader,
+	    &err), err);
+	assert_int_equal(artifact_read(reader, ARTIFACT_IDENTITY, 0, text,
+	    sizeof(text), &err), 4);
+	assert_memory_equal(text, "text", 4);
+	artifact_close(&reader);
+	assert_null(reader);
+	refuse_open(f, "heapsnapshot", 5, ERR_STORE,
+	    "has 4 bytes, but 5 were written");
+	refuse_open(f, "cpuprofile", 4, ERR_GONE, "cpuprofile");
 }
 
 static void
 only_regular_files_are_opened(void **state)
 {
 	struct fixture *f = *state;
-	struct err err;
-	int fd = -1;
 
 	assert_int_equal(symlink("/etc/passwd", f->path), 0);
-	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 1, &fd, &err),
-	    err, ERR_STORE, f->path);
+	refuse_open(f, "heapsnapshot", 1, ERR_STORE, f->path);
 	assert_int_equal(unlink(f->path), 0);
 	/* Does not wait for somebody to write. */
 	assert_int_equal(mkfifo(f->path, 0600), 0);
-	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 0, &fd, &err),
-	    err, ERR_STORE, "not a regular file");
+	refuse_open(f, "heapsnapshot", 0, ERR_STORE, "not a regular file");
 	assert_int_equal(unlink(f->path), 0);
 	assert_int_equal(mkdir(f->path, 0700), 0);
-	assert_err(artifact_open(f->dir, JOB, "heapsnapshot", 0, &fd, &err),
-	    err, ERR_STORE, "not a regular file");
-	assert_int_equal(fd, -1);
+	refuse_open(f, "heapsnapshot", 0, ERR_STORE, "not a regular file");
 }
 
 static void
@@ -380,14 +396,14 @@ both_files_are_removed(void **state)
 
 	write_file(f->part, "x");
 	write_file(f->path, "x");
-	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err);
+	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", false, &err), err);
 	assert_false(is_there(f->part));
 	assert_false(is_there(f->path));
-	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err);
+	assert_ok(artifact_remove(f->dir, JOB, "heapsnapshot", false, &err), err);
 	/* One that stays does not keep the other. */
 	assert_int_equal(mkdir(f->part, 0700), 0);
 	write_file(f->path, "x");
-	assert_err(artifact_remove(f->dir, JOB, "heapsnapshot", &err), err,
+	assert_err(artifact_remove(f->dir, JOB, "heapsnapshot", false, &err), err,
 	    ERR_STORE, f->part);
 	assert_false(is_there(f->path));
 }
@@ -400,25 +416,35 @@ foreign_ids_reach_no_path(void **state)
 		"0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c7/",
 		"0198C0DE-7B1E-7C3A-9F00-5D2E6A1B4C77", JOB "x",
 	};
-	static const char *const extensions[] = {"", "a/b", "../x"};
+	static const char *const extensions[] = {
+		"", "a/b", "../x", "heapsnapshotsxxx",
+	};
+	const struct artifact_sum sum = {.coding = ARTIFACT_IDENTITY};
 	struct fixture *f = *state;
+	struct artifact_reader *reader = NULL;
 	struct artifact *artifact = NULL;
+	bool there = false;
 	struct err err;
-	int fd = -1;
 	size_t i;
 
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		assert_err(artifact_create(f->dir, ids[i], "heapsnapshot",
-		    &artifact, &err), err, ERR_INTERNAL, "no artifact's name");
-		assert_err(artifact_open(f->dir, ids[i], "heapsnapshot", 0,
-		    &fd, &err), err, ERR_INTERNAL, "no artifact's name");
+		    &identity_form, &artifact, &err), err, ERR_INTERNAL,
+		    "no artifact's name");
+		assert_err(artifact_open(f->dir, ids[i], "heapsnapshot", &sum,
+		    &reader, &err), err, ERR_INTERNAL, "no artifact's name");
 		assert_err(artifact_remove(f->dir, ids[i], "heapsnapshot",
-		    &err), err, ERR_INTERNAL, "no artifact's name");
+		    false, &err), err, ERR_INTERNAL, "no artifact's name");
+		assert_err(artifact_is_there(f->dir, ids[i], "heapsnapshot",
+		    &sum, &there, &err), err, ERR_INTERNAL,
+		    "no artifact's name");
 	}
 	for (i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
 		assert_err(artifact_create(f->dir, JOB, extensions[i],
-		    &artifact, &err), err, ERR_INTERNAL, "no artifact's name");
+		    &identity_form, &artifact, &err), err, ERR_INTERNAL,
+		    "no artifact's name");
 	assert_null(artifact);
+	assert_null(reader);
 }
 
 static void
@@ -432,17 +458,17 @@ directories_are_made_and_checked(void **state)
 	(void)snprintf(path, sizeof(path), "%s/artifacts", f->dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
-	assert_ok(artifact_check_dirs(f->dir, &err), err);
+	assert_ok(artifact_check_dirs(f->dir, false, &err), err);
 	/* It leaves nothing behind, so the directory is empty. */
 	assert_int_equal(rmdir(path), 0);
 	on_write = (struct fault){0, ENOSPC};
-	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_SPACE, f->dir);
+	assert_err(artifact_check_dirs(f->dir, false, &err), err, ERR_SPACE, f->dir);
 	write_file(path, "in the way");
-	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STORE, path);
+	assert_err(artifact_check_dirs(f->dir, false, &err), err, ERR_STORE, path);
 	assert_non_null(strstr(err.msg, "Not a directory"));
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(f->dir), 0);
-	assert_err(artifact_check_dirs(f->dir, &err), err, ERR_STORE, f->dir);
+	assert_err(artifact_check_dirs(f->dir, false, &err), err, ERR_STORE, f->dir);
 	assert_non_null(strstr(err.msg, "No such file or directory"));
 	assert_int_equal(mkdir(f->dir, 0700), 0);
 }
@@ -456,7 +482,7 @@ try_as_other(const char *dir, const char *want)
 
 	if (geteuid() == 0 && setuid(65533) != 0)
 		return 10;
-	if (artifact_check_dirs(dir, &err) == 0)
+	if (artifact_check_dirs(dir, false, &err) == 0)
 		return 11;
 	(void)snprintf(who, sizeof(who), "uid %u", (unsigned)geteuid());
 	if (err.code != ERR_STORE || strstr(err.msg, want) == NULL ||

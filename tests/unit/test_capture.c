@@ -110,6 +110,7 @@ begin(enum job_kind kind, int64_t duration_ms, const char *limits,
 		.request_id = "r-1",
 		.profiles_max = 4,
 	};
+	bool is_new;
 	struct err err;
 	FILE *file;
 
@@ -127,9 +128,9 @@ begin(enum job_kind kind, int64_t duration_ms, const char *limits,
 	assert_true(fputs(text, file) >= 0);
 	assert_int_equal(fclose(file), 0);
 	assert_ok(conf_load(path, env, &conf, &err), err);
-	assert_ok(artifact_check_dirs(dir, &err), err);
+	assert_ok(artifact_check_dirs(dir, false, &err), err);
 	assert_ok(job_open_db(dir, &db, &err), err);
-	assert_ok(job_create(db, dir, &order, &job, &err), err);
+	assert_ok(job_create(db, dir, &order, &job, &is_new, &err), err);
 }
 
 static void
@@ -211,7 +212,8 @@ test_heap_snapshot(void **state)
 	FILE *file;
 
 	(void)state;
-	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "keep = 1h", takes_snapshot);
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN,
+	    "keep = 1h\n[artifacts]\ncompression = none", takes_snapshot);
 	assert_ok(capture_run(conf, db, job.id, &err), err);
 	read_job();
 	assert_int_equal(job.state, JOB_SUCCEEDED);
@@ -436,7 +438,7 @@ loses_job(int fd, long long id, const char *method)
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") == 0) {
 		(void)err_set(&why, ERR_INTERRUPTED, "ended by another");
 		if (job_open_db(dir, &other, &err) != 0 ||
-		    job_fail(other, job.id, &why, &err) != 0)
+		    job_fail(other, dir, job.id, &why, &err) != 0)
 			(void)fprintf(stderr, "%s\n", err.msg);
 		db_close(&other);
 	}

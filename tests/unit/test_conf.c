@@ -349,6 +349,8 @@ texts_are_checked(void **state)
 	assert_refused("[app a]\npid = 0\n", "neither a process id");
 	assert_refused("[app a]\npid = x.pid\n", "neither a process id");
 	assert_refused("[app a]\nhealth_url = https://x/\n", "http://");
+	assert_refused("[artifacts]\nsendfile = x-accel-redirect\n",
+	    "needs sendfile_prefix");
 	assert_refused("[artifacts]\nsendfile_prefix = x\n", "slash");
 }
 
@@ -360,6 +362,7 @@ the_environment_beats_the_file(void **state)
 	    (char[]){"PODPROF_LIMITS_KEEP=2h"},
 	    (char[]){"PODPROF_ARTIFACTS_LEVEL=3"},
 	    (char[]){"PODPROF_STATE_DIR=/s"}, (char[]){"PODPROF_POD=p"},
+	    (char[]){"PODPROF_LIMITS_MEMORY_GUARD=off"},
 	    (char[]){"PODPROF_AUTH_HOSTS="}, NULL};
 	struct conf *conf = load("[podprof]\nthreads=3\n[auth]\nhosts=h\n"
 	    "[limits]\nprofiles=2\n", env);
@@ -374,7 +377,8 @@ the_environment_beats_the_file(void **state)
 	assert_string_equal(conf->auth_hosts, "");
 	assert_int_equal(conf->profiles, 2);
 	assert_null(conf_ignored_variable(conf, 0));
-	assert_string_equal(conf_idle_key(conf, 0), "[artifacts] level");
+	assert_false(conf->memory_guard);
+	assert_string_equal(conf_idle_key(conf, 0), "[limits] memory_guard");
 	assert_null(conf_idle_key(conf, 1));
 	conf_free(&conf);
 }

@@ -37,14 +37,29 @@ tear_down_group(void **state)
 	return 0;
 }
 
-static int
-set_up(void **state)
+/* A job whose file has so many bytes, stored as [artifacts] says now. */
+static void
+make_file(size_t bytes)
 {
 	const struct job_order order = { .app = "app", .pod = "pod-1",
 		.kind = JOB_HEAP_SNAPSHOT, .method = METHOD_AUTO,
 		.duration_ms = JOB_UNKNOWN, .interval_us = JOB_UNKNOWN,
 		.requested_by = "oda", .request_id = "r", .profiles_max = 9 };
 	struct job job;
+	struct err err;
+	bool is_new;
+
+	assert_ok(job_create(site.db, site.state_dir, &order, &job, &is_new,
+	    &err), err);
+	assert_true(is_new);
+	(void)str_copy(job_id, sizeof(job_id), job.id);
+	site_attach(site.db, job_id);
+	site_finish(&site, site.db, job_id, JOB_HEAP_SNAPSHOT, bytes);
+}
+
+static int
+set_up(void **state)
+{
 	struct err err;
 
 	(void)state;
@@ -55,11 +70,7 @@ set_up(void **state)
 	assert_ok(gate_listen(&err), err);
 	assert_ok(service_new(&site.conf, SPAWN_LOG_STDERR, &service, &err),
 	    err);
-	assert_ok(job_create(site.db, site.state_dir, &order, &job, &err),
-	    err);
-	(void)str_copy(job_id, sizeof(job_id), job.id);
-	site_attach(site.db, job_id);
-	site_finish(&site, site.db, job_id, JOB_HEAP_SNAPSHOT, FILE_BYTES);
+	make_file(FILE_BYTES);
 	return 0;
 }
 
@@ -78,20 +89,23 @@ is_delivered(void)
 	return site_job(&site, "app", job_id).delivered_at_ms != JOB_UNKNOWN;
 }
 
+/* All of the file, as it was captured. */
 static void
 make_answer(bool delivers, struct answer *answer)
 {
+	const struct job job = site_job(&site, "app", job_id);
 	struct err err;
 
 	answer_init(answer);
 	answer->kind = ANSWER_FILE;
 	answer->status = 200;
 	answer->type = "application/octet-stream";
-	answer->file_bytes = FILE_BYTES;
+	answer->coding = ARTIFACT_IDENTITY;
+	answer->file_bytes = job.sum.size_bytes;
 	answer->delivers = delivers;
 	(void)str_copy(answer->job_id, sizeof(answer->job_id), job_id);
 	assert_ok(artifact_open(site.state_dir, job_id, "heapsnapshot",
-	    FILE_BYTES, &answer->fd, &err), err);
+	    &job.sum, &answer->reader, &err), err);
 }
 
 static struct request *
@@ -119,7 +133,7 @@ send_to_file(bool delivers)
 	gate = front_gate(env, "", &out);
 	make_answer(delivers, &answer);
 	download_send(service, make_request(gate), &answer);
-	assert_int_equal(answer.fd, -1);
+	assert_null(answer.reader);
 	assert_int_equal(fstat(out, &st), 0);
 	assert_int_equal(close(out), 0);
 	return st.st_size;
@@ -146,11 +160,9 @@ test_tiny(void **state)
 	int out;
 
 	(void)state;
+	make_file(2);
 	gate = front_gate(env, "", &out);
 	make_answer(true, &answer);
-	(void)close(answer.fd);
-	answer.fd = front_input("{}", 2);
-	answer.file_bytes = 2;
 	download_send(service, make_request(gate), &answer);
 	text = front_output(out);
 	assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n{}");
@@ -182,15 +194,19 @@ test_cut_file(void **state)
 {
 	static char *const env[] = { NULL };
 	struct answer answer;
+	char path[400];
 	struct stat st;
 	struct gate *gate;
 	int out;
 
 	(void)state;
+	site.conf.compression = COMPRESSION_NONE;
+	make_file(FILE_BYTES);
 	gate = front_gate(env, "", &out);
 	make_answer(true, &answer);
-	(void)close(answer.fd);
-	answer.fd = front_input("{ }", 3);
+	(void)snprintf(path, sizeof(path), "%s/artifacts/%s.heapsnapshot",
+	    site.state_dir, job_id);
+	assert_int_equal(truncate(path, FILE_BYTES - 1), 0);
 	download_send(service, make_request(gate), &answer);
 	assert_int_equal(fstat(out, &st), 0);
 	assert_true(st.st_size < FILE_BYTES);
@@ -202,33 +218,27 @@ test_cut_file(void **state)
 static void
 test_no_database(void **state)
 {
+	static char *const env[] = { NULL };
+	struct answer answer;
 	char aside[320];
+	struct stat st;
+	struct gate *gate;
+	struct err err;
+	int out;
 
 	(void)state;
-	db_close(&site.db);
 	(void)snprintf(aside, sizeof(aside), "%s.aside", site.state_dir);
+	gate = front_gate(env, "", &out);
 	/* The file is open before the directory goes. */
-	{
-		static char *const env[] = { NULL };
-		struct answer answer;
-		struct stat st;
-		struct gate *gate;
-		int out;
-
-		gate = front_gate(env, "", &out);
-		make_answer(true, &answer);
-		assert_int_equal(rename(site.state_dir, aside), 0);
-		download_send(service, make_request(gate), &answer);
-		assert_int_equal(rename(aside, site.state_dir), 0);
-		assert_int_equal(fstat(out, &st), 0);
-		assert_true(st.st_size > FILE_BYTES);
-		assert_int_equal(close(out), 0);
-	}
-	{
-		struct err err;
-
-		assert_ok(job_open_db(site.state_dir, &site.db, &err), err);
-	}
+	make_answer(true, &answer);
+	db_close(&site.db);
+	assert_int_equal(rename(site.state_dir, aside), 0);
+	download_send(service, make_request(gate), &answer);
+	assert_int_equal(rename(aside, site.state_dir), 0);
+	assert_int_equal(fstat(out, &st), 0);
+	assert_true(st.st_size > FILE_BYTES);
+	assert_int_equal(close(out), 0);
+	assert_ok(job_open_db(site.state_dir, &site.db, &err), err);
 	assert_false(is_delivered());
 }
 
@@ -278,13 +288,13 @@ test_threads(void **state)
 		make_answer(true, &answer);
 		assert_ok(downloads_start(downloads, request, &answer, &err),
 		    err);
-		assert_int_equal(answer.fd, -1);
+		assert_null(answer.reader);
 	}
 	request = accept_request(&client[2]);
 	make_answer(true, &answer);
 	assert_err(downloads_start(downloads, request, &answer, &err), err,
 	    ERR_LIMIT, "[limits] downloads");
-	assert_true(answer.fd >= 0);
+	assert_non_null(answer.reader);
 	answer_fini(&answer);
 	request_free(&request);
 	(void)close(client[2]);

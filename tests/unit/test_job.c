@@ -122,7 +122,7 @@ target_accepts(void **state)
 static void
 progress_counts_what_changes(void **state)
 {
-	struct job_progress progress = {PHASE_WRITING, 10, 100, 4096};
+	struct job_progress progress = {PHASE_WRITING, 10, 100, 4096, 600};
 	struct fixture *f = *state;
 	struct job job = create(f, JOB_HEAP_SNAPSHOT), before;
 	struct err err;
@@ -145,8 +145,13 @@ progress_counts_what_changes(void **state)
 	job = get(f, job.id);
 	assert_int_equal(job.revision, before.revision + 1);
 	assert_int_equal(job.progress_done, JOB_UNKNOWN);
+	/* What the coding has written is no news to anybody who waits. */
+	progress.written_bytes++;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_int_equal(get(f, job.id).revision, before.revision + 1);
 	progress.phase = PHASE_FINISHING;
-	progress.total = progress.bytes = JOB_UNKNOWN;
+	progress.total = JOB_UNKNOWN;
+	progress.bytes = 0;
 	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
 	job = get(f, job.id);
 	assert_int_equal(job.revision, before.revision + 2);
@@ -163,24 +168,24 @@ one_snapshot_excludes_everything(void **state)
 	struct job job = create(f, JOB_HEAP_SNAPSHOT), other;
 	struct err err;
 
-	assert_err(job_create(f->db, f->dir, &snapshot, &other, &err), err,
+	assert_err(try_create(f, &snapshot, &other, &err), err,
 	    ERR_CONFLICT, "Snapshot already generating");
 	assert_non_null(strstr(err.msg, job.id));
 	assert_string_equal(other.id, job.id);
 	assert_int_equal(other.state, JOB_QUEUED);
 	(void)claim(f, job.id, &f->self);
-	assert_err(job_create(f->db, f->dir, &profile, &other, &err), err,
+	assert_err(try_create(f, &profile, &other, &err), err,
 	    ERR_CONFLICT, "is running; order again when it is finished");
 	assert_string_equal(other.id, job.id);
 	/* Another app, and another pod, have nothing to do with it. */
 	snapshot.app = "other";
-	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+	assert_ok(try_create(f, &snapshot, &other, &err), err);
 	snapshot.app = APP;
 	snapshot.pod = "other-pod";
-	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+	assert_ok(try_create(f, &snapshot, &other, &err), err);
 	snapshot.pod = POD;
 	succeed(f, f->db, job.id);
-	assert_ok(job_create(f->db, f->dir, &snapshot, &other, &err), err);
+	assert_ok(try_create(f, &snapshot, &other, &err), err);
 }
 
 static void
@@ -195,21 +200,21 @@ profiles_are_limited(void **state)
 	profile.interval_us = 100;
 	profile.force = true;
 	profile.method = METHOD_STREAM;
-	assert_ok(job_create(f->db, f->dir, &profile, &first, &err), err);
+	assert_ok(try_create(f, &profile, &first, &err), err);
 	assert_int_equal(first.duration_ms, 2000);
 	assert_int_equal(first.interval_us, 100);
 	assert_true(first.force);
 	assert_int_equal(first.method, METHOD_STREAM);
-	assert_ok(job_create(f->db, f->dir, &profile, &job, &err), err);
+	assert_ok(try_create(f, &profile, &job, &err), err);
 	memset(&job, 'x', sizeof(job));
-	assert_err(job_create(f->db, f->dir, &profile, &job, &err), err,
+	assert_err(try_create(f, &profile, &job, &err), err,
 	    ERR_LIMIT, "2 profiles of app " APP);
 	assert_int_equal(job.id[0], 'x');
 	/* A heap snapshot may be ordered beside them. */
 	job = create(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_settle_child(f->db, f->dir, job.id, 0, &err), err);
 	assert_ok(job_settle_child(f->db, f->dir, first.id, 0, &err), err);
-	assert_ok(job_create(f->db, f->dir, &profile, &job, &err), err);
+	assert_ok(try_create(f, &profile, &job, &err), err);
 }
 
 static void
@@ -223,7 +228,7 @@ unaccepted_failure_leaves_no_trace(void **state)
 	assert_int_equal(listed(f), 1);
 	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &other, &err),
 	    err);
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_int_equal(listed(f), 0);
 	assert_err(job_newest_snapshot(f->db, f->dir, APP, POD, &other, &err),
 	    err, ERR_NOT_FOUND, APP);
@@ -251,7 +256,7 @@ discard_takes_nothing_else(void **state)
 	assert_ok(job_discard(f->db, job.id, &err), err);
 	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
 	assert_ok(job_accept(f->db, job.id, &job, &err), err);
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_ok(job_discard(f->db, job.id, &err), err);
 	assert_int_equal(get(f, job.id).state, JOB_FAILED);
 	assert_int_equal(listed(f), 1);
@@ -280,7 +285,7 @@ unknown_jobs_are_not_found(void **state)
 		    err, ERR_CONFLICT, "not there");
 		assert_ok(job_settle_child(f->db, f->dir, ids[i], 9, &err),
 		    err);
-		assert_ok(job_deliver(f->db, ids[i], GRACE_MS, &err), err);
+		assert_ok(job_deliver(f->db, f->dir, ids[i], GRACE_MS, &err), err);
 	}
 	/* Each app and pod has its own. */
 	assert_err(job_get(f->db, f->dir, "other", POD, job.id, &other, &err),
@@ -292,7 +297,7 @@ unknown_jobs_are_not_found(void **state)
 static void
 nothing_is_done_twice(void **state)
 {
-	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3};
+	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3, 3};
 	const struct job_target target = {
 		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
 	};
@@ -308,18 +313,18 @@ nothing_is_done_twice(void **state)
 	    ERR_CONFLICT, job.id);
 	assert_err(job_set_target(f->db, job.id, &target, &err), err,
 	    ERR_CONFLICT, "not active");
-	assert_err(job_succeed(f->db, job.id, &result, &err), err,
+	assert_err(job_succeed(f->db, f->dir, job.id, &result, &err), err,
 	    ERR_CONFLICT, "not active");
 	(void)claim(f, job.id, &f->self);
 	assert_err(job_claim(f->db, job.id, &f->self, &job, &err), err,
 	    ERR_CONFLICT, "is running, so it cannot be begun");
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	/* Nor after its end. */
-	assert_err(job_fail(f->db, job.id, &why, &err), err, ERR_CONFLICT,
+	assert_err(job_fail(f->db, f->dir, job.id, &why, &err), err, ERR_CONFLICT,
 	    "not active any more");
 	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
 	    ERR_CONFLICT, "not active any more");
-	assert_err(job_succeed(f->db, job.id, &result, &err), err,
+	assert_err(job_succeed(f->db, f->dir, job.id, &result, &err), err,
 	    ERR_CONFLICT, "not active any more");
 	assert_err(job_claim(f->db, job.id, &f->self, &job, &err), err,
 	    ERR_CONFLICT, "is failed");
@@ -388,7 +393,7 @@ table_lets_nothing_leave_an_end(void **state)
 	size_t i, j;
 
 	(void)create_succeeded(f);
-	assert_ok(job_fail(f->db, create_accepted(f, JOB_CPU_PROFILE).id, &why,
+	assert_ok(job_fail(f->db, f->dir, create_accepted(f, JOB_CPU_PROFILE).id, &why,
 	    &err), err);
 	(void)create_accepted(f, JOB_CPU_PROFILE);
 	assert_ok(db_exec(f->db, "UPDATE jobs SET state = 'canceled',"
@@ -401,12 +406,11 @@ table_lets_nothing_leave_an_end(void **state)
 			assert_err(db_exec(f->db, sql, &err), err,
 			    ERR_CONFLICT, "no other way");
 		}
-	assert_err(db_exec(f->db, "INSERT INTO jobs SELECT NULL, 'a' ||"
-	    " substr(id, 2),"
-	    " app, pod, kind, 'running', 'writing', 1, method, duration_ms,"
-	    " interval_us, force, requested_by, request_id, 1, 1, 1, NULL,"
-	    " NULL, 1, 1, 'h', 1, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL,"
-	    " NULL, NULL, 'n', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+	assert_err(db_exec(f->db, "INSERT INTO jobs (id, app, pod, kind, state,"
+	    " phase, method, requested_by, request_id, created_at_ms,"
+	    " started_at_ms, runner_pid, lease_until_ms, artifact_name)"
+	    " SELECT 'a' || substr(id, 2), app, pod, kind, 'running',"
+	    " 'writing', method, requested_by, request_id, 1, 1, 1, 1, 'n'"
 	    " FROM jobs LIMIT 1", &err), err, ERR_CONFLICT,
 	    "a job begins as queued");
 }
@@ -428,7 +432,7 @@ names_are_values(void **state)
 	(void)err_set(&why, ERR_TARGET_REFUSED, "%s", evil);
 	order.app = order.requested_by = order.request_id = evil;
 	order.pod = "../p\"o\r\nd;\xc3\xa9/";
-	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_ok(try_create(f, &order, &job, &err), err);
 	assert_string_equal(job.app, evil);
 	assert_string_equal(job.pod, order.pod);
 	assert_string_equal(job.requested_by, evil);
@@ -436,7 +440,7 @@ names_are_values(void **state)
 	assert_memory_equal(job.artifact_name, ".._p_o__d____-2", 15);
 	(void)claim(f, job.id, &f->self);
 	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_ok(job_newest_snapshot(f->db, f->dir, evil, order.pod, &job,
 	    &err), err);
 	assert_string_equal(job.error.msg, evil);
@@ -457,7 +461,7 @@ long_texts_are_cut(void **state)
 	memset(text, 'v', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	order.requested_by = order.request_id = target.node = text;
-	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_ok(try_create(f, &order, &job, &err), err);
 	(void)claim(f, job.id, &f->self);
 	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
 	job = get(f, job.id);
@@ -469,7 +473,7 @@ long_texts_are_cut(void **state)
 	    " length(requested_by) < 100 AND length(target_node) < 100", &err),
 	    err, ERR_CONFLICT, "identity");
 	order.pod = text;
-	assert_err(job_create(f->db, f->dir, &order, &job, &err), err,
+	assert_err(try_create(f, &order, &job, &err), err,
 	    ERR_CONFLICT, "CHECK");
 }
 
@@ -498,13 +502,14 @@ order_tomorrow(const struct fixture *f)
 	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
 	struct db *db = NULL;
 	struct job job;
+	bool is_new;
 	struct err err;
 
 	clock_shift_ms = 86400000;
 	if (job_open_db(f->dir, &db, &err) != 0 ||
-	    job_create(db, f->dir, &order, &job, &err) != 0 ||
+	    job_create(db, f->dir, &order, &job, &is_new, &err) != 0 ||
 	    job_accept(db, job.id, &job, &err) != 0 ||
-	    job_fail(db, job.id, &why, &err) != 0)
+	    job_fail(db, f->dir, job.id, &why, &err) != 0)
 		return 1;
 	db_close(&db);
 	return 0;
@@ -610,16 +615,16 @@ list_is_filtered(void **state)
 	(void)create_accepted(f, JOB_CPU_PROFILE);
 	(void)create_accepted(f, JOB_HEAP_SNAPSHOT);
 	order.app = "other";
-	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_ok(try_create(f, &order, &job, &err), err);
 	assert_int_equal(matching(f, APP, -1, -1), 3);
 	assert_int_equal(matching(f, "other", -1, -1), 1);
 	assert_int_equal(matching(f, "none", -1, -1), 0);
-	assert_int_equal(matching(f, NULL, -1, -1), 4);
 	assert_int_equal(matching(f, APP, JOB_HEAP_SNAPSHOT, -1), 2);
 	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, -1), 1);
 	assert_int_equal(matching(f, APP, -1, JOB_SUCCEEDED), 1);
 	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, JOB_SUCCEEDED), 0);
-	assert_int_equal(matching(f, NULL, JOB_CPU_PROFILE, JOB_QUEUED), 2);
+	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, JOB_QUEUED), 1);
+	assert_int_equal(matching(f, "other", JOB_CPU_PROFILE, JOB_QUEUED), 1);
 }
 
 static void
@@ -637,7 +642,7 @@ no_memory_leaves_no_half_job(void **state)
 		db_close(&f->db);
 		f->db = open_other(f);
 		(void)sqlite3_hard_heap_limit64(limit);
-		rc = job_create(f->db, f->dir, &order, &job, &err);
+		rc = try_create(f, &order, &job, &err);
 		(void)sqlite3_hard_heap_limit64(0);
 		if (rc == 0)
 			break;

@@ -54,7 +54,7 @@ json_of_a_queued_profile(void **state)
 	order.interval_us = 100;
 	order.method = METHOD_STREAM;
 	order.force = true;
-	assert_ok(job_create(f->db, f->dir, &order, &job, &err), err);
+	assert_ok(try_create(f, &order, &job, &err), err);
 	json = json_of(&job, text);
 	assert_string_equal(json_string(json_get(json, "id")), job.id);
 	assert_text(text, "\"app\":\"" APP "\",\"pod\":\"" POD "\","
@@ -83,7 +83,7 @@ static void
 json_of_a_snapshot(void **state)
 {
 	const struct job_progress progress = {PHASE_WRITING, 120000, 503269,
-	    15532032};
+	    15532032, 15532032};
 	struct fixture *f = *state;
 	struct job job = create(f, JOB_HEAP_SNAPSHOT);
 	char text[4096], want[400];
@@ -105,7 +105,7 @@ json_of_a_snapshot(void **state)
 	assert_text(text, "\"target\":{\"pid\":7,\"node\":\"v20.20.2\"},");
 	assert_text(text, "\"memory\":{\"beforeBytes\":50000000,");
 	succeed(f, f->db, job.id);
-	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
+	assert_ok(job_deliver(f->db, f->dir, job.id, GRACE_MS, &err), err);
 	job = get(f, job.id);
 	json = json_of(&job, text);
 	json_free(&json);
@@ -141,7 +141,7 @@ json_of_a_failure(void **state)
 
 	(void)claim(f, job.id, &f->self);
 	set_target(f, job.id);
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	job = get(f, job.id);
 	json = json_of(&job, text);
 	assert_text(text, "\"error\":{\"type\":\"urn:podprof:error:"

@@ -102,9 +102,10 @@ order_snapshot(struct db *db, const char *dir)
 {
 	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
 	struct job job = {.id = ""};
+	bool is_new;
 	struct err err;
 
-	if (job_create(db, dir, &order, &job, &err) == 0)
+	if (job_create(db, dir, &order, &job, &is_new, &err) == 0)
 		return 1;
 	/* Whoever lost knows which job is in his way. */
 	return uuid_is_valid(job.id) ? told(&err, ERR_CONFLICT) : -1;
@@ -115,10 +116,11 @@ order_profile(struct db *db, const char *dir)
 {
 	struct job_order order = order_of(JOB_CPU_PROFILE);
 	struct job job;
+	bool is_new;
 	struct err err;
 
 	order.profiles_max = 5;
-	if (job_create(db, dir, &order, &job, &err) == 0)
+	if (job_create(db, dir, &order, &job, &is_new, &err) == 0)
 		return 1;
 	return told(&err, ERR_LIMIT);
 }

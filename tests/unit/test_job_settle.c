@@ -43,8 +43,8 @@ start_runner(const struct fixture *f, const char *id)
 		if (job_open_db(f->dir, &db, &err) == 0 &&
 		    proc_self(&self, &err) == 0 &&
 		    job_claim(db, id, &self, &job, &err) == 0 &&
-		    artifact_create(f->dir, id, "heapsnapshot", &artifact,
-		    &err) == 0 && write(said[1], "x", 1) == 1)
+		    artifact_create(f->dir, id, "heapsnapshot", &identity_form,
+		    &artifact, &err) == 0 && write(said[1], "x", 1) == 1)
 			for (;;)
 				(void)pause();
 		_exit(1);
@@ -212,7 +212,7 @@ small_clock_step_is_nothing(void **state)
 static void
 unseen_capture_lives_by_its_lease(void **state)
 {
-	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3};
+	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3, 3};
 	struct fixture *f = *state;
 	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
 	struct proc runner = f->self;
@@ -289,7 +289,7 @@ static void
 renew_the_newest(struct fixture *f)
 {
 	const struct job_progress progress = {PHASE_PREFLIGHT, JOB_UNKNOWN,
-	    JOB_UNKNOWN, 0};
+	    JOB_UNKNOWN, 0, 0};
 	struct db *other = open_other(f);
 	struct job job;
 	struct err err;
@@ -432,11 +432,11 @@ delivery_starts_the_grace(void **state)
 
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_true(job_has_artifact(&job));
-	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
+	assert_ok(job_deliver(f->db, f->dir, job.id, GRACE_MS, &err), err);
 	delivered_at_ms = get(f, job.id).delivered_at_ms;
 	assert_true(delivered_at_ms != JOB_UNKNOWN);
 	clock_shift_ms = GRACE_MS - 1000;
-	assert_ok(job_deliver(f->db, job.id, GRACE_MS, &err), err);
+	assert_ok(job_deliver(f->db, f->dir, job.id, GRACE_MS, &err), err);
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	job = get(f, job.id);
 	assert_int_equal(job.delivered_at_ms, delivered_at_ms);
@@ -484,7 +484,7 @@ leftovers_of_failed_jobs_are_removed(void **state)
 	(void)claim(f, job.id, &f->self);
 	put_file(f, job.id, "part");
 	put_file(f, job.id, "heapsnapshot");
-	assert_ok(job_fail(f->db, job.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_true(is_there(f, job.id, "part"));
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_false(is_there(f, job.id, "part"));
@@ -534,9 +534,9 @@ refused_rows_are_swept(void **state)
 	struct job refused = create(f, JOB_HEAP_SNAPSHOT), told, job;
 	struct err err;
 
-	assert_ok(job_fail(f->db, refused.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, refused.id, &why, &err), err);
 	told = create_accepted(f, JOB_HEAP_SNAPSHOT);
-	assert_ok(job_fail(f->db, told.id, &why, &err), err);
+	assert_ok(job_fail(f->db, f->dir, told.id, &why, &err), err);
 	clock_shift_ms = JOB_UNACCEPTED_MS - 1000;
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_int_equal(get(f, refused.id).state, JOB_FAILED);

@@ -41,7 +41,8 @@ static int
 run_capture(int argc, char **argv)
 {
 	const struct job_target target = { .pid = 1, .node = "v20.0.0",
-		.used_method = METHOD_STREAM, .memory_bytes = 1 };
+		.used_method = METHOD_STREAM, .memory_bytes = 1,
+		.predicted_bytes = JOB_UNKNOWN };
 	const char *job_id = argv[argc - 1];
 	struct conf *conf = NULL;
 	struct db *db = NULL;
@@ -59,7 +60,8 @@ run_capture(int argc, char **argv)
 		struct err why;
 
 		err_set(&why, ERR_TARGET_UNREACHABLE, "no inspector at X");
-		return job_fail(db, job_id, &why, &err) == 0 ? 1 : 3;
+		return job_fail(db, conf->state_dir, job_id, &why,
+		    &err) == 0 ? 1 : 3;
 	}
 	if (job_set_target(db, job_id, &target, &err) != 0)
 		return 3;
@@ -69,7 +71,7 @@ run_capture(int argc, char **argv)
 	    conf->state_dir);
 	while (strcmp(job.app, "held") == 0 && access(release, F_OK) != 0)
 		nap(5);
-	site.conf.keep_ms = conf->keep_ms;
+	site.conf = *conf;
 	(void)str_copy(site.state_dir, sizeof(site.state_dir),
 	    conf->state_dir);
 	site_finish(&site, db, job_id, job.kind, SNAPSHOT_BYTES);

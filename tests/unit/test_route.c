@@ -10,6 +10,7 @@
 #include "spawn.h"
 
 #define PAPI "/app/private/papi"
+#define NO_JOB "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77"
 
 static struct site site;
 static struct service *service;
@@ -263,10 +264,9 @@ test_methods(void **state)
 		{ PAPI "/getMemorySnapshot", "Allow: GET, HEAD\r\n" },
 		{ PAPI "/getCpuProfile", "Allow: GET\r\n" },
 		{ PAPI "/jobs", "Allow: GET, HEAD, POST\r\n" },
-		{ PAPI "/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77",
-		    "Allow: GET, HEAD\r\n" },
-		{ PAPI "/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77/artifact",
-		    "Allow: GET, HEAD\r\n" },
+		{ PAPI "/jobs/" NO_JOB, "Allow: GET, HEAD, DELETE\r\n" },
+		{ PAPI "/jobs/" NO_JOB "/artifact", "Allow: GET, HEAD\r\n" },
+		{ PAPI "/jobs/" NO_JOB "/links", "Allow: POST\r\n" },
 		{ "/livez", "Allow: GET, HEAD\r\n" },
 		{ "/readyz", "Allow: GET, HEAD\r\n" },
 	};
@@ -274,9 +274,9 @@ test_methods(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		begin_call("DELETE", cases[i].path, NULL, site.operator, NULL,
+		begin_call("PATCH", cases[i].path, NULL, site.operator, NULL,
 		    NULL);
-		expect_problem(405, "method", "DELETE");
+		expect_problem(405, "method", "PATCH");
 		expect_header(cases[i].allow);
 	}
 	begin_call("HEAD", PAPI "/takeMemorySnapshot", NULL, site.operator,
@@ -295,8 +295,8 @@ test_paths(void **state)
 		"/app/private/papi", PAPI "/", PAPI "/takeMemorySnapshot/",
 		"/" PAPI "/jobs", PAPI "/jobs/", PAPI "/jobs/x",
 		PAPI "/jobs/0198C0DE-7B1E-7C3A-9F00-5D2E6A1B4C77",
-		PAPI "/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77/",
-		PAPI "/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77/x",
+		PAPI "/jobs/" NO_JOB "/",
+		PAPI "/jobs/" NO_JOB "/x",
 		PAPI "/jobs/../../../etc/passwd", "/a b/private/papi/jobs",
 		"//private/papi/jobs", "/livez/", "/LIVEZ",
 		"/0123456789012345678901234567890123456789012345678901234567890"
@@ -406,7 +406,7 @@ test_refused(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		get(PAPI "/takeMemorySnapshot", NULL);
 		site_claim(site.db, spawned);
-		site_fail(site.db, spawned, cases[i].code, "no inspector at X");
+		site_fail(&site, spawned, cases[i].code, "no inspector at X");
 		resume_call();
 		expect_problem(cases[i].status, cases[i].name,
 		    "no inspector at X");
@@ -435,7 +435,7 @@ test_slow_preflight(void **state)
 	assert_int_equal(job.state, JOB_QUEUED);
 	assert_true(job.accepted_at_ms != JOB_UNKNOWN);
 	site_claim(site.db, spawned);
-	site_fail(site.db, spawned, ERR_TARGET_TIMEOUT, "no answer from X");
+	site_fail(&site, spawned, ERR_TARGET_TIMEOUT, "no answer from X");
 	get(PAPI "/getMemorySnapshot", NULL);
 	expect_problem(404, "not-found", "no answer from X");
 	assert_string_equal(member("errorMessage"), "Snapshot not found");
@@ -510,14 +510,15 @@ test_get_snapshot(void **state)
 	assert_string_equal(call.answer.job_id, first);
 	assert_string_equal(call.answer.type, "application/octet-stream");
 	expect_header("X-Accel-Buffering: no\r\n");
-	expect_header("Accept-Ranges: none\r\n");
+	expect_header("Accept-Ranges: bytes\r\n");
 	(void)snprintf(line, sizeof(line), "ETag: \"%s\"\r\n",
 	    site_job(&site, "app", first).sum.sha256);
 	expect_header(line);
 	expect_header("Repr-Digest: sha-256=:");
 	expect_header("Last-Modified: ");
 
-	assert_ok(job_deliver(site.db, first, 0, &err), err);
+	assert_ok(job_deliver(site.db, site.state_dir, first, 60000, &err),
+	    err);
 	get(PAPI "/getMemorySnapshot", NULL);
 	expect_problem(404, "not-found", "delivered");
 	(void)snprintf(query, sizeof(query), "job=%s", first);
@@ -532,7 +533,7 @@ test_get_snapshot(void **state)
 	get(PAPI "/getMemorySnapshot", query);
 	assert_string_equal(call.answer.job_id, first);
 	get(PAPI "/getMemorySnapshot",
-	    "job=0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77");
+	    "job=" NO_JOB);
 	expect_problem(404, "not-found", "");
 	assert_string_equal(member("pod"), "pod-1");
 	get(PAPI "/getMemorySnapshot", "job=");
@@ -548,7 +549,7 @@ test_gone(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(job_deliver(site.db, id, 0, &err), err);
+	assert_ok(job_deliver(site.db, site.state_dir, id, 0, &err), err);
 	assert_ok(job_sweep(site.db, site.state_dir, &err), err);
 	assert_true(site_job(&site, "app", id).removed_at_ms != JOB_UNKNOWN);
 	(void)snprintf(query, sizeof(query), "job=%s", id);
@@ -562,8 +563,8 @@ test_gone(void **state)
 	expect_problem(410, "gone", "grace");
 	/* A file that is gone without anybody's word is gone, too. */
 	id = take_whole();
-	assert_ok(artifact_remove(site.state_dir, id, "heapsnapshot", &err),
-	    err);
+	assert_ok(artifact_remove(site.state_dir, id, "heapsnapshot", false,
+	    &err), err);
 	get(PAPI "/getMemorySnapshot", NULL);
 	expect_status(410);
 }
@@ -650,7 +651,7 @@ test_profile(void **state)
 	get(PAPI "/getCpuProfile", "duration=500");
 	site_attach(site.db, spawned);
 	resume_call();
-	site_fail(site.db, spawned, ERR_TARGET_EXITED, "the app ended");
+	site_fail(&site, spawned, ERR_TARGET_EXITED, "the app ended");
 	resume_call();
 	expect_problem(502, "target-exited", "the app ended");
 	expect_header("Location: " PAPI "/jobs/");
@@ -815,7 +816,7 @@ test_job(void **state)
 	struct err err;
 
 	(void)state;
-	get(PAPI "/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77", NULL);
+	get(PAPI "/jobs/" NO_JOB, NULL);
 	expect_problem(404, "not-found", "");
 	get(PAPI "/takeMemorySnapshot", NULL);
 	site_attach(site.db, spawned);
@@ -858,8 +859,7 @@ test_job(void **state)
 	expect_status(200);
 	assert_int_equal(call.answer.kind, ANSWER_FILE);
 	assert_false(call.answer.delivers);
-	get("/forked/private/papi/jobs/0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77",
-	    NULL);
+	get("/forked/private/papi/jobs/" NO_JOB, NULL);
 	expect_status(404);
 }
 

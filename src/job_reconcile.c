@@ -1,0 +1,197 @@
+/*
+ * Jobs: files and rows that do not know each other.  A row is there before its
+ * file and stays until after it, so a file without one has lost it.
+ */
+#include "job_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+/* By windows of seq, as an index by it would be needed for nothing else. */
+static const char JOB_WITH_FILE[] =
+    "SELECT * FROM jobs NOT INDEXED WHERE seq > :after AND seq <= :last"
+    " AND state = 'succeeded' AND removed_at_ms IS NULL"
+    " ORDER BY seq LIMIT :limit";
+
+/* Where rows go on after a gap; nothing at the end. */
+static const char JOB_NEXT_SEQ[] =
+    "SELECT min(seq) AS n FROM jobs WHERE seq > :after";
+
+struct job_reconciler {
+	struct artifact_scan *scan;	/* NULL: begin anew */
+	int64_t seq;			/* rows up to this were looked at */
+};
+
+int
+job_reconciler_new(struct job_reconciler **ret_reconciler, struct err *err)
+{
+	struct job_reconciler *reconciler = calloc(1, sizeof(*reconciler));
+
+	if (reconciler == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to start");
+	*ret_reconciler = reconciler;
+	return 0;
+}
+
+void
+job_reconciler_free(struct job_reconciler **reconciler)
+{
+	if (reconciler == NULL || *reconciler == NULL)
+		return;
+	artifact_scan_close(&(*reconciler)->scan);
+	free(*reconciler);
+	*reconciler = NULL;
+}
+
+/* Does the row know the file?  One of an active job is its capture's, and one
+ * of a job that held on is on its way out. */
+static bool
+is_known(const struct job *job, const struct artifact_entry *entry)
+{
+	if (job->holds_target)
+		return true;
+	return job->state == JOB_SUCCEEDED &&
+	    job->removed_at_ms == JOB_UNKNOWN &&
+	    entry->coding == job->sum.coding &&
+	    strcmp(entry->extension, job_extension(job->kind)) == 0;
+}
+
+static int
+check_entry(struct db *db, struct artifact_scan *scan,
+    const struct artifact_entry *entry, struct err *err)
+{
+	struct job job;
+	int found;
+
+	found = job_fetch_by_id(db, entry->job_id, &job, err);
+	if (found < 0)
+		return -1;
+	if (found == 1 && is_known(&job, entry))
+		return 0;
+	if (artifact_scan_remove(scan, entry, err) != 0)
+		return -1;
+	log_warn("reconcile", "removed artifacts/%s, which %s", entry->name,
+	    found == 1 ? "its job does not have" : "is of no job");
+	return 0;
+}
+
+static int
+check_files(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, int max, struct err *err)
+{
+	struct artifact_entry entry;
+	int i, rc = 1;
+
+	if (reconciler->scan == NULL &&
+	    artifact_scan_open(state_dir, &reconciler->scan, err) != 0)
+		return -1;
+	for (i = 0; rc == 1 && i < max; i++) {
+		rc = artifact_scan_next(reconciler->scan, &entry, err);
+		if (rc == 1 && check_entry(db, reconciler->scan, &entry,
+		    err) != 0)
+			rc = -1;
+	}
+	/* Also after a failure: the directory may be another one by now. */
+	if (rc != 1)
+		artifact_scan_close(&reconciler->scan);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+read_rows(struct db *db, int64_t after, int64_t last,
+    struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (db_prepare(db, JOB_WITH_FILE, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":after", after, err) != 0 ||
+	    db_bind_int(stmt, ":last", last, err) != 0 ||
+	    db_bind_int(stmt, ":limit", JOB_BATCH, err) != 0)
+		return -1;
+	return job_fetch_batch(stmt, out, ret_len, err);
+}
+
+/* JOB_UNKNOWN: there is no row behind that one. */
+static int
+find_next_seq(struct db *db, int64_t after, int64_t *ret_seq,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+	int rc;
+
+	if (db_prepare(db, JOB_NEXT_SEQ, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":after", after, err) != 0)
+		return -1;
+	rc = db_step(stmt, err);
+	if (rc == 1)
+		*ret_seq = db_column_int(stmt, "n", JOB_UNKNOWN);
+	db_done(stmt);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+check_row(struct db *db, const char *state_dir, const struct job *job,
+    struct err *err)
+{
+	bool is_there;
+
+	if (artifact_is_there(state_dir, job->id, job_extension(job->kind),
+	    &job->sum, &is_there, err) != 0)
+		return -1;
+	if (is_there)
+		return 0;
+	if (job_remove_files(db, state_dir, job, REMOVED_LOST, false,
+	    err) != 0)
+		return -1;
+	log_warn("reconcile", "the file of job %s is missing or damaged",
+	    job->id);
+	return 0;
+}
+
+static int
+check_rows(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, int max, struct err *err)
+{
+	struct job batch[JOB_BATCH];
+	int64_t first = JOB_UNKNOWN, after, last;
+	size_t i, len;
+
+	if (find_next_seq(db, reconciler->seq, &first, err) != 0)
+		return -1;
+	if (first == JOB_UNKNOWN) {
+		reconciler->seq = 0;
+		return 0;
+	}
+	after = first - 1;
+	last = after + max;
+	do {
+		if (read_rows(db, after, last, batch, &len, err) != 0)
+			return -1;
+		for (i = 0; i < len; i++) {
+			after = batch[i].seq;
+			if (check_row(db, state_dir, &batch[i], err) != 0)
+				return -1;
+		}
+	} while (len == JOB_BATCH);
+	reconciler->seq = last;
+	return 0;
+}
+
+int
+job_reconcile(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, int max, struct err *err)
+{
+	int rc, lock = -1;
+
+	rc = job_lock_store(state_dir, 0, &lock, err);
+	if (rc != 1)
+		return rc;
+	rc = check_files(reconciler, db, state_dir, max, err);
+	if (check_rows(reconciler, db, state_dir, max,
+	    rc == 0 ? err : NULL) != 0)
+		rc = -1;
+	job_unlock_store(&lock);
+	return rc;
+}
