@@ -244,11 +244,11 @@ remove_job(struct seat *seat, struct request *request, struct db *db,
 	return 0;
 }
 
-int
-handle_delete_job(struct seat *seat, struct request *request,
-    struct answer *answer, struct err *err)
+/* What there is to be done about the job as it is now. */
+static int
+delete_job(struct seat *seat, struct request *request, struct answer *answer,
+    struct err *err)
 {
-	struct err why;
 	struct db *db;
 	struct job job;
 
@@ -256,14 +256,23 @@ handle_delete_job(struct seat *seat, struct request *request,
 	    seat_db(seat, &db, err) != 0)
 		return -1;
 	log_bind(request->id, job.id);
-	if (!job_is_final(&job) || job.holds_target) {
-		if (cancel(seat, request, db, &job, answer, &why) == 0)
-			return 0;
-		/* It may have come to its end in this moment. */
-		if (why.code != ERR_CONFLICT)
-			return err_set(err, why.code, "%s", why.msg);
-	}
+	if (!job_is_final(&job) || job.holds_target)
+		return cancel(seat, request, db, &job, answer, err);
 	return remove_job(seat, request, db, &job, answer, err);
+}
+
+int
+handle_delete_job(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	struct err why;
+
+	if (delete_job(seat, request, answer, &why) == 0)
+		return 0;
+	/* It came to its end, or was canceled, in this moment. */
+	if (why.code == ERR_CONFLICT)
+		return delete_job(seat, request, answer, err);
+	return err_set(err, why.code, "%s", why.msg);
 }
 
 /* "/APP/private/papi/links/SECRET" is all that the client gets to know. */

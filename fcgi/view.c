@@ -287,15 +287,21 @@ leave_to_server(const struct conf *conf, const struct request *request,
 }
 
 static int
-open_file(const struct service *service, const struct request *request,
+open_file(const struct service *service, const struct job *job,
+    struct answer *answer, struct err *err)
+{
+	return artifact_open(service_conf(service)->state_dir, job->id,
+	    job_extension(job->kind), &job->sum, &answer->reader, err);
+}
+
+/* All of the opened file, or the part that the answer has. */
+static int
+put_file(const struct service *service, const struct request *request,
     const struct job *job, enum view_use use, const struct form *form,
     struct answer *answer, struct err *err)
 {
 	const struct conf *conf = service_conf(service);
 
-	if (artifact_open(conf->state_dir, job->id, job_extension(job->kind),
-	    &job->sum, &answer->reader, err) != 0)
-		return -1;
 	answer->kind = ANSWER_FILE;
 	answer->type = "application/octet-stream";
 	answer->coding = form->coding;
@@ -323,12 +329,15 @@ view_file(const struct service *service, const struct request *request,
 	if (view_check_file(job, err) != 0)
 		return -1;
 	answer_header(answer, "Vary", "Accept-Encoding");
-	if (choose_form(request, job, &form, err) != 0)
+	/* Conditions count only where there is a file (RFC 9110, 13.2.1). */
+	if (choose_form(request, job, &form, err) != 0 ||
+	    open_file(service, job, answer, err) != 0)
 		return -1;
 	(void)str_copy(answer->job_id, sizeof(answer->job_id), job->id);
 	put_validators(&form, answer);
 	switch (judge(request, job, use, &form, &first, &bytes)) {
 	case RANGE_NOT_MODIFIED:
+		artifact_close(&answer->reader);
 		answer->kind = ANSWER_RESPONSE;
 		answer->status = 304;
 		return 0;
@@ -353,5 +362,5 @@ view_file(const struct service *service, const struct request *request,
 	}
 	answer->first_byte = first;
 	answer->file_bytes = bytes;
-	return open_file(service, request, job, use, &form, answer, err);
+	return put_file(service, request, job, use, &form, answer, err);
 }

@@ -49,7 +49,8 @@ enum view_use {
  *   ERR_NOT_ACCEPTABLE  in no coding that Accept-Encoding allows
  *   ERR_PRECONDITION    If-Match, If-Unmodified-Since
  *   ERR_RANGE           the answer has Content-Range
- *   ERR_STORE           it cannot be opened, or is not as long as it was
+ *   ERR_GONE            it is not there, or not as long as it was
+ *   ERR_STORE           it cannot be opened, or has another end than it had
  */
 MUST int view_file(const struct service *service,
     const struct request *request, const struct job *job, enum view_use use,

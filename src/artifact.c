@@ -20,7 +20,6 @@
 #include "pack.h"
 #include "str.h"
 
-#define PART "part"
 #define WHO_MAX 320
 
 /* Made and removed by the check; one name, so that a check which was killed
@@ -278,14 +277,27 @@ share_part(struct artifact *artifact)
 }
 
 static int
+make_part(const struct artifact *artifact)
+{
+	return open(artifact->part_path, O_WRONLY | O_CREAT | O_EXCL |
+	    O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+static int
 open_part(struct artifact *artifact, bool is_shared, struct err *err)
 {
 	/* A file of its own, whatever a dead capture has left there. */
 	if (unlink(artifact->part_path) != 0 && errno != ENOENT)
 		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot remove %s", artifact->part_path);
-	artifact->fd = open(artifact->part_path, O_WRONLY | O_CREAT | O_EXCL |
-	    O_NOFOLLOW | O_CLOEXEC, 0600);
+	artifact->fd = make_part(artifact);
+	/* The directory is made anew where the state was replaced. */
+	if (artifact->fd < 0 && errno == ENOENT) {
+		if (file_make_dir(artifact->dir, is_shared ? DIR_MODE_SHARED :
+		    DIR_MODE, err) != 0)
+			return -1;
+		artifact->fd = make_part(artifact);
+	}
 	if (artifact->fd < 0)
 		return err_set_errno(err, err_code_of_errno(errno), errno,
 		    "cannot make %s", artifact->part_path);
@@ -336,7 +348,7 @@ artifact_create(const char *state_dir, const char *job_id,
 		return err_set(err, ERR_NOMEM, "no memory for an artifact");
 	artifact->fd = -1;
 	artifact->coding = form->coding;
-	if (make_path(state_dir, job_id, PART, ARTIFACT_IDENTITY,
+	if (make_path(state_dir, job_id, ARTIFACT_PART, ARTIFACT_IDENTITY,
 	    &artifact->part_path, err) != 0)
 		goto out;
 	if (make_path(state_dir, job_id, extension, form->coding,
@@ -483,7 +495,7 @@ check_whole(int fd, const char *path, int64_t stored_bytes, struct err *err)
 	if (st.st_nlink == 0)
 		return err_set(err, ERR_GONE, "%s is not there any more", path);
 	if (st.st_size != stored_bytes)
-		return err_set(err, ERR_STORE, "%s has %lld bytes, but %lld "
+		return err_set(err, ERR_GONE, "%s has %lld bytes, but %lld "
 		    "were written: it was changed or damaged", path,
 		    (long long)st.st_size, (long long)stored_bytes);
 	return 0;
@@ -637,8 +649,8 @@ int
 artifact_remove(const char *state_dir, const char *job_id,
     const char *extension, bool spare_readers, struct err *err)
 {
-	int rc = remove_file(state_dir, job_id, PART, ARTIFACT_IDENTITY, false,
-	    err);
+	int rc = remove_file(state_dir, job_id, ARTIFACT_PART,
+	    ARTIFACT_IDENTITY, false, err);
 	size_t i;
 
 	/* All are tried; the first failure is told. */

@@ -68,7 +68,7 @@ struct artifact;	/* one that is being written */
 
 /*
  * Open ID.part (0600).  One that is there already is from a capture that
- * died: it is removed.  extension: "heapsnapshot", "cpuprofile".
+ * died: it is removed.  artifacts/ is made where it is missing.  extension: "heapsnapshot", "cpuprofile".
  */
 MUST int artifact_create(const char *state_dir, const char *job_id,
     const char *extension, const struct artifact_form *form,
@@ -102,9 +102,9 @@ struct artifact_reader;
 
 /*
  * Open a whole file for reading, as sum describes it.
- *   ERR_GONE   there is no such file
- *   ERR_STORE  it cannot be opened, is no regular file, is not stored_bytes
- *              long, or does not end in the table that zstd's coding has
+ *   ERR_GONE   there is no such file, or it is not stored_bytes long
+ *   ERR_STORE  it cannot be opened, is no regular file, or does not end in the
+ *              table that zstd's coding has
  *   ERR_NOMEM
  */
 MUST int artifact_open(const char *state_dir, const char *job_id,
@@ -141,18 +141,21 @@ void artifact_file_name(const char *job_id, const char *extension,
 MUST int artifact_remove(const char *state_dir, const char *job_id,
     const char *extension, bool spare_readers, struct err *err);
 
+/* The extension of a temporary file. */
+#define ARTIFACT_PART "part"
+
 /* What is in artifacts/, whatever the rows say. */
 #define ARTIFACT_EXTENSION_MAX 16
 struct artifact_entry {
 	char job_id[UUID_MAX];
-	char extension[ARTIFACT_EXTENSION_MAX];		/* "part": the temporary file */
+	char extension[ARTIFACT_EXTENSION_MAX];	/* also ARTIFACT_PART */
 	enum artifact_coding coding;
 	char name[ARTIFACT_NAME_MAX];
 };
 struct artifact_scan;
 MUST int artifact_scan_open(const char *state_dir,
     struct artifact_scan **ret_scan, struct err *err);
-/* The next file whose name is one of ours: 1; 0 at the end. */
+/* The next file whose name is made like ours: 1; 0 at the end. */
 MUST int artifact_scan_next(struct artifact_scan *scan,
     struct artifact_entry *ret_entry, struct err *err);
 /* Remove the file of an entry. */

@@ -24,7 +24,7 @@ ballast_path(const char *state_dir, char out[PATH_MAX],
 	if (snprintf(out, PATH_MAX, "%s/ballast", state_dir) <
 	    PATH_MAX)
 		return 0;
-	return err_set(err, ERR_STORE, "%s: path too long", state_dir);
+	return err_set(err, ERR_STORE, "path too long: %s", state_dir);
 }
 
 static bool

@@ -104,7 +104,7 @@ job_open_db(const char *state_dir, struct db **ret_db, struct err *err)
 
 	if (snprintf(path, sizeof(path), "%s/" DB_NAME, state_dir) >=
 	    (int)sizeof(path))
-		return err_set(err, ERR_STORE, "%s: path too long", state_dir);
+		return err_set(err, ERR_STORE, "path too long: %s", state_dir);
 	if (db_open(path, &db, err) != 0)
 		return -1;
 	if (migrate_run(db, err) != 0) {

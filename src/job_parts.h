@@ -4,6 +4,7 @@
 #ifndef PODPROF_JOB_PARTS_H
 #define PODPROF_JOB_PARTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,9 @@ MUST int job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
  * given up for it. */
 MUST int job_run_dire(const char *state_dir, struct db_stmt *stmt,
     struct err *err);
+
+/* Is it the extension of some kind? */
+bool job_is_extension(const char *extension);
 
 /* "expired" …; NULL for REMOVED_NOT. */
 const char *job_removal_name(enum job_removal removal);

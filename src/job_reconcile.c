@@ -58,6 +58,14 @@ is_known(const struct job *job, const struct artifact_entry *entry)
 	    strcmp(entry->extension, job_extension(job->kind)) == 0;
 }
 
+/* Others may keep files there, if they want to. */
+static bool
+is_ours(const struct artifact_entry *entry)
+{
+	return strcmp(entry->extension, ARTIFACT_PART) == 0 ||
+	    job_is_extension(entry->extension);
+}
+
 static int
 check_entry(struct db *db, struct artifact_scan *scan,
     const struct artifact_entry *entry, struct err *err)
@@ -65,6 +73,8 @@ check_entry(struct db *db, struct artifact_scan *scan,
 	struct job job;
 	int found;
 
+	if (!is_ours(entry))
+		return 0;
 	found = job_fetch_by_id(db, entry->job_id, &job, err);
 	if (found < 0)
 		return -1;

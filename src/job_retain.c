@@ -64,7 +64,7 @@ job_lock_store(const char *state_dir, int64_t wait_ms, int *ret_fd,
 
 	if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, state_dir) >=
 	    (int)sizeof(path))
-		return err_set(err, ERR_STORE, "%s: path too long", state_dir);
+		return err_set(err, ERR_STORE, "path too long: %s", state_dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set_errno(err, err_code_of_errno(errno), errno,

@@ -99,6 +99,12 @@ job_extension(enum job_kind kind)
 }
 
 bool
+job_is_extension(const char *extension)
+{
+	return word_index(extensions, LEN(extensions), extension) >= 0;
+}
+
+bool
 job_is_final(const struct job *job)
 {
 	return job->state != JOB_QUEUED && job->state != JOB_RUNNING;
