@@ -60,6 +60,32 @@ front_output(int fd)
 	return text;
 }
 
+/* Keep what is written to descriptor 2 until front_end_log(). */
+struct front_log {
+	int kept;	/* the descriptor that was there */
+	int fd;
+};
+
+static inline struct front_log
+front_begin_log(void)
+{
+	struct front_log log = { .kept = dup(2),
+		.fd = memfd_create("log", MFD_CLOEXEC) };
+
+	assert_true(log.kept >= 0 && log.fd >= 0);
+	assert_int_equal(dup2(log.fd, 2), 2);
+	return log;
+}
+
+/* What was written; as front_output(). */
+static inline const char *
+front_end_log(struct front_log log)
+{
+	assert_int_equal(dup2(log.kept, 2), 2);
+	assert_int_equal(close(log.kept), 0);
+	return front_output(log.fd);
+}
+
 /* FastCGI: record types. */
 enum { F_BEGIN = 1, F_ABORT, F_END, F_PARAMS, F_STDIN, F_STDOUT, F_STDERR,
 	F_VALUES = 9 };

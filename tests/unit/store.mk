@@ -1,6 +1,9 @@
 # Unit programs of the job store.
 UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
-	tests/unit/test_spawn tests/unit/test_artifact tests/unit/test_job \
+	tests/unit/test_spawn tests/unit/test_artifact \
+	tests/unit/test_artifact_dir tests/unit/test_artifact_read \
+	tests/unit/test_artifact_remove tests/unit/test_ballast \
+	tests/unit/test_link tests/unit/test_job \
 	tests/unit/test_job_settle tests/unit/test_job_json \
 	tests/unit/test_job_many
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
@@ -19,12 +22,39 @@ tests_unit_test_spawn_SOURCES = tests/unit/test_spawn.c
 tests_unit_test_spawn_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_spawn_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readlink
 tests_unit_test_spawn_LDADD = $(UNIT_LIBS)
+EXTRA_DIST += tests/unit/artifacts.h
 tests_unit_test_artifact_SOURCES = tests/unit/test_artifact.c
 tests_unit_test_artifact_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_artifact_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=write,--wrap=fsync,--wrap=rename
+tests_unit_test_artifact_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
+	-Wl,--wrap=fsync,--wrap=rename,--wrap=close,--wrap=calloc \
+	-Wl,--wrap=strndup
 tests_unit_test_artifact_LDADD = $(UNIT_LIBS)
+tests_unit_test_artifact_dir_SOURCES = tests/unit/test_artifact_dir.c
+tests_unit_test_artifact_dir_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_artifact_dir_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write,--wrap=fchmod,--wrap=geteuid
+tests_unit_test_artifact_dir_LDADD = $(UNIT_LIBS)
+tests_unit_test_artifact_read_SOURCES = tests/unit/test_artifact_read.c
+tests_unit_test_artifact_read_CPPFLAGS = $(UNIT_CPPFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_artifact_read_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=pread,--wrap=calloc
+tests_unit_test_artifact_read_LDADD = $(UNIT_LIBS)
+tests_unit_test_artifact_remove_SOURCES = tests/unit/test_artifact_remove.c
+tests_unit_test_artifact_remove_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_artifact_remove_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=flock,--wrap=readdir,--wrap=calloc
+tests_unit_test_artifact_remove_LDADD = $(UNIT_LIBS)
+tests_unit_test_ballast_SOURCES = tests/unit/test_ballast.c
+tests_unit_test_ballast_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_ballast_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=statvfs,--wrap=posix_fallocate
+tests_unit_test_ballast_LDADD = $(UNIT_LIBS)
 EXTRA_DIST += tests/unit/store.h
+tests_unit_test_link_SOURCES = tests/unit/test_link.c
+tests_unit_test_link_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_link_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=RAND_bytes
+tests_unit_test_link_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
