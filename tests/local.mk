@@ -12,9 +12,9 @@ AM_TESTS_ENVIRONMENT = \
 
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 UNIT_LIBS = libpodprof.a $(WEBSOCKETS_LIBS) $(CJSON_LIBS) $(SQLITE_LIBS) \
-	$(CRYPTO_LIBS) $(CMOCKA_LIBS)
+	$(CRYPTO_LIBS) $(ZSTD_LIBS) $(CMOCKA_LIBS)
 FRONT_LIBS = libfront.a libpodprof.a $(FCGI_LIBS) $(CJSON_LIBS) \
-	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+	$(SQLITE_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS) $(CMOCKA_LIBS)
 
 UNIT_SRC =
 UNIT_FRONT =
@@ -35,7 +35,11 @@ TESTS += $(LINTS) tests/e2e/cli.sh
 EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak
 EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
 	tests/e2e/harness.py tests/e2e/fastcgi.py tests/e2e/soak.py \
-	tests/e2e/case_auth.py tests/e2e/case_deploy.py \
+	tests/e2e/case_artifact.py tests/e2e/case_auth.py \
+	tests/e2e/case_delete.py tests/e2e/case_deploy.py \
 	tests/e2e/case_failure.py tests/e2e/case_hostile.py \
-	tests/e2e/case_jobs.py tests/e2e/case_load.py tests/e2e/case_papi.py \
+	tests/e2e/case_idempotency.py tests/e2e/case_jobs.py \
+	tests/e2e/case_links.py tests/e2e/case_list.py \
+	tests/e2e/case_load.py tests/e2e/case_papi.py \
+	tests/e2e/case_recovery.py tests/e2e/case_retention.py tests/e2e/case_sendfile.py \
 	tests/e2e/read-snapshot.js tests/e2e/devtools-read.mjs

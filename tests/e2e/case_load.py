@@ -1,14 +1,15 @@
 """Many at once: nobody waits for somebody else's capture or download."""
 import http.client
 import json
+import random
 import select
 import socket
 import statistics
 import threading
 
 import fastcgi
-from harness import App, Failed, Site, api, check, equal, in_parallel, \
-    matches, once, until
+from harness import App, Failed, Site, api, check, check_whole, equal, \
+    in_parallel, matches, once, until
 
 
 class Prober:
@@ -124,18 +125,28 @@ def _(run):
 
 
 class Sloth:
-    """A client that takes the head of an answer, and then nothing."""
+    """A client that takes the head of an answer, and then nothing.
 
-    def __init__(self, site, path):
+    buffer  bytes that the kernel may take for it
+    """
+
+    def __init__(self, site, path, buffer=4096):
         self.socket = socket.socket()
         # Before connect, so that little of the file fits on the way.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", site.port))
         self.socket.sendall(
             f"GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer "
             f"{site.tokens['operator']}\r\n\r\n".encode())
         self.data = self.socket.recv(1000)
+
+    def read(self, count):
+        """So many bytes more, of which nothing is kept."""
+        while count > 0:
+            part = self.socket.recv(1 << 18)
+            check(part, "the answer ended too early")
+            count -= len(part)
 
     def rest(self):
         """Everything, after all."""
@@ -242,6 +253,65 @@ def _(run):
         equal(len(reply.body), job["artifact"]["size"], "size")
     finally:
         site.close()
+
+
+def begin_download(site, path):
+    """A Sloth on the only place for downloads, once that is free."""
+    sloth = Sloth(site, path, 1 << 18)
+    if b" 429 " in sloth.data[:20]:
+        sloth.socket.close()
+        return None
+    matches(sloth.data.decode("latin-1"), r"^HTTP/1\.[01] 200", "status")
+    return sloth
+
+
+def break_off(site, path, wanted):
+    """Take so many bytes of the answer, and leave."""
+    # The place is free again once podprof has seen the one before leave.
+    sloth = until(lambda: begin_download(site, path), 30, "a place is free",
+                  0.05)
+    sloth.read(wanted)
+    sloth.socket.close()
+
+
+def aborted_ten_times(run, front, size, share, grace_s):
+    """getMemorySnapshot broken off ten times before that share of it, then
+    whole, then delivered."""
+    site = Site(run, front, fakes=1, conf={
+        "limits": {"grace": f"{grace_s}s", "downloads": 1}})
+    dice = random.Random(size)
+    try:
+        site.start()
+        app = site.fake("Big", size=size, heap_used=2 * size)
+        job = site.take_whole(app)
+        size = job["artifact"]["size"]
+        path = f"/{app.name}/private/papi/getMemorySnapshot"
+        for _ in range(10):
+            break_off(site, path, int(size * dice.uniform(0.01, share)))
+            equal(site.job(app, job["id"])["artifact"]["deliveredAt"], None,
+                  "deliveredAt after a download that was broken off")
+        reply = until(lambda: (lambda r: r if r.status != 429 else None)(
+            site.papi(app, "getMemorySnapshot")), 30, "a place is free", 0.1)
+        check_whole(reply, job)
+        equal(job["artifact"]["sha256"], app.behaviour.sha256(), "sha256")
+        site.papi(app, "getMemorySnapshot").papi_error(
+            404, "Snapshot not found", "not-found", "deliver|fetched")
+        check(site.job(app, job["id"])["artifact"]["deliveredAt"],
+              "not delivered by a whole download")
+        tail = f"jobs/{job['id']}/artifact"
+        check_whole(site.papi(app, tail), job)
+        until(lambda: site.papi(app, tail, "HEAD").status == 410,
+              grace_s + 20, "gone after the grace", 0.2)
+        site.papi(app, tail).problem(410, "gone")
+    finally:
+        site.close()
+
+
+@once("getMemorySnapshot broken off ten times is still there, through nginx "
+      "and Apache; whole once, it is delivered")
+def _(run):
+    in_parallel({front: lambda f=front: aborted_ten_times(
+        run, f, 24 << 20, 0.5, 3) for front in ("nginx", "apache-fcgi")})
 
 
 @once("profiles run side by side, also during each other's end")

@@ -1,8 +1,8 @@
 """The three endpoints of the module, as its clients use them."""
-import json
+import hashlib
 
 from harness import (POD, api, check, check_artifact, equal, error_is,
-                     in_parallel, matches, until)
+                     in_parallel, matches, until, unzstd)
 
 HOT = "hotLoopOfSample"
 HEAP_KEYS = ("snapshot", "nodes", "edges", "strings")
@@ -218,6 +218,75 @@ def _(site):
         for _ in range(2):
             reply = site.papi(app, tail).expect(200)
             equal(reply.body, whole, f"bytes of {tail}")
+
+
+def not_delivered(site, app, job, what):
+    """The bare address still has it, all of it."""
+    equal(site.job(app, job["id"])["artifact"]["deliveredAt"], None,
+          f"deliveredAt after {what}")
+    reply = site.papi(app, "getMemorySnapshot", "HEAD").expect(200)
+    equal(reply["X-Job-Id"], job["id"], f"X-Job-Id after {what}")
+
+
+@api("getMemorySnapshot: parts and heads deliver nothing, in either coding")
+def _(site):
+    app = site.fake("Big", size=1 << 20, noise=True)
+    job = site.take_whole(app)
+    named = f"getMemorySnapshot?job={job['id']}"
+    for coding in ("identity", "zstd"):
+        def ask(tail, method="GET", **fields):
+            return site.papi(app, tail, method, headers={
+                "Accept-Encoding": coding, **{
+                    name.replace("_", "-"): value
+                    for name, value in fields.items()}})
+        head = ask("getMemorySnapshot", "HEAD").expect(200)
+        not_delivered(site, app, job, "HEAD")
+        etag, size = head["ETag"], int(head["Content-Length"])
+        equal(head["Content-Encoding"], "zstd" if coding == "zstd" else None,
+              "Content-Encoding")
+        # A downloader that cannot know what it has a part of gets all, and
+        # is not believed to have wanted it.
+        for fields in ({}, {"If_Range": '"x"'}, {"If_Range": f"W/{etag}"}):
+            whole = ask("getMemorySnapshot", Range="bytes=10-19", **fields)
+            equal(len(whole.expect(200).body), size, "bytes of the whole")
+            not_delivered(site, app, job, f"a Range with {fields}")
+        part = ask("getMemorySnapshot", Range="bytes=10-", If_Range=etag)
+        equal(part.expect(206)["Content-Range"],
+              f"bytes 10-{size - 1}/{size}", "Content-Range")
+        check(part.body == whole.body[10:], "other bytes")
+        for fields in ({}, {"If_Range": etag}):
+            part = ask(named, Range="bytes=0-", **fields).expect(206)
+            check(part.body == whole.body, "other bytes")
+        ask("getMemorySnapshot", Range=f"bytes={size}-",
+            If_Range=etag).papi_error(416, None, "range")
+        ask("getMemorySnapshot", If_None_Match=etag).expect(304)
+        ask(named, "HEAD").expect(200)
+        not_delivered(site, app, job, "parts and conditions")
+
+
+@api("getMemorySnapshot: a whole one delivers, as identity and as zstd")
+def _(site):
+    app = site.fake()
+    for coding, tail in (("identity", ""), ("zstd", ""), ("zstd", "job")):
+        job = site.take_whole(app)
+        bare = "getMemorySnapshot"
+        reply = site.papi(
+            app, f"{bare}?job={job['id']}" if tail else bare, headers={
+                "Accept-Encoding": coding}).expect(200)
+        data = reply.body if coding == "identity" else unzstd(reply.body)
+        equal(hashlib.sha256(data).hexdigest(), job["artifact"]["sha256"],
+              f"sha256, {coding}")
+        equal(reply["Content-Encoding"],
+              None if coding == "identity" else coding, "Content-Encoding")
+        site.papi(app, bare).papi_error(404, "Snapshot not found")
+        check(site.job(app, job["id"])["artifact"]["deliveredAt"],
+              f"deliveredAt after a whole one in {coding}")
+        # Both codings of it are still there for who lost the end.
+        for again in ("identity", "zstd"):
+            for where in (f"{bare}?job={job['id']}",
+                          f"jobs/{job['id']}/artifact"):
+                site.papi(app, where, headers={
+                    "Accept-Encoding": again}).expect(200)
 
 
 @api("getMemorySnapshot: 425 while it runs, 404 with the reason after failure")

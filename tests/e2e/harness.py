@@ -9,7 +9,10 @@ Node processes, each as a user of its own, in a directory that goes away.
 
 Every process is started by a Run and ended by its pid.
 """
+import base64
 import contextlib
+import errno
+import hashlib
 import http.client
 import itertools
 import json
@@ -33,8 +36,9 @@ import inspector as fake_inspector  # noqa: E402
 SERVICE, WEB, APP = 20201, 20202, 20203
 POD = "pod-1"
 FINAL = ("succeeded", "failed", "canceled")
-FAKES = 60
+FAKES = 60      # and some others: 64 apps are allowed
 APACHE_MODULES = "/usr/lib/apache2/modules"
+WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile)(\.zst)?$")
 SANITIZER = re.compile(
     r"(ERROR: \w+Sanitizer|SUMMARY: \w+Sanitizer|runtime error:)")
 
@@ -283,15 +287,28 @@ class Fake:
         self.hold = None
         self.inspector = fake_inspector.Inspector(port=port)
 
-    def behave(self, behaviour="Behaviour", hold=False):
+    def behave(self, behaviour="Behaviour", hold=False, **settings):
+        """settings: the behaviour's own attributes."""
         self.hold = threading.Event() if hold else None
-        self.inspector.behaviour = \
-            fake_inspector.BEHAVIOURS[behaviour](self.hold)
+        made = fake_inspector.BEHAVIOURS[behaviour](self.hold)
+        for name, value in settings.items():
+            check(hasattr(made, name), f"{behaviour} has no {name}")
+            setattr(made, name, value)
+        self.inspector.behaviour = made
         return self
+
+    @property
+    def behaviour(self):
+        return self.inspector.behaviour
 
     def release(self):
         if self.hold is not None:
             self.hold.set()
+
+    def reopen(self):
+        """Listen again, after inspector.close()."""
+        self.inspector = fake_inspector.Inspector(self.inspector.behaviour,
+                                                  self.inspector.port)
 
     def methods(self):
         return [method for method, _ in self.inspector.commands]
@@ -324,16 +341,20 @@ class Site:
     conf    {section: {key: value}} that is added
     state   the state directory, if not below the site's own
     prefix  a command that starts the pool's command
+    sendfile  what the web server's example has for it is switched on; the
+            group of artifacts/ is the web server's
     web_changes  {old: new} in the web server's example, for a case that shows
             what one of its lines is for
     """
 
     def __init__(self, run, front="nginx", apps=None, conf=None, fakes=FAKES,
-                 env=None, web_changes=None, state=None, prefix=()):
+                 env=None, web_changes=None, state=None, prefix=(),
+                 sendfile=False):
         self.run = run
         self.front = front
         self.env = env or {}
         self.web_changes = web_changes or {}
+        self.sendfile = sendfile
         self.cgi = front == "apache-cgid"
         self.user = WEB if self.cgi else SERVICE
         self.dir = run.subdir(front or "pool")
@@ -359,6 +380,11 @@ class Site:
         self.state.mkdir()
         os.chown(self.state, self.user, self.user)
         self.state.chmod(0o711)
+        if self.sendfile:
+            artifacts = self.state / "artifacts"
+            artifacts.mkdir()
+            os.chown(artifacts, self.user, WEB)
+            artifacts.chmod(0o2750)     # so that files get that group
 
     def write_conf(self, extra):
         sections = {
@@ -440,10 +466,22 @@ class Site:
             return True
         return False
 
+    def switch_sendfile(self, pattern, name="podprof.conf"):
+        """Take the comment signs off the lines of an example."""
+        if not self.sendfile:
+            return
+        text = (self.web / name).read_text()
+        check(re.search(pattern, text), f"{name} has no {pattern}")
+        text = re.sub(pattern, lambda found: re.sub(
+            r"(?m)^(\s*)#", r"\1", found.group()), text)
+        (self.web / name).write_text(text.replace(
+            "/var/lib/podprof/artifacts", str(self.state / "artifacts")))
+
     def write_nginx(self):
         (self.web / "podprof.conf").write_text(substitute(
             TOP / "conf/nginx/podprof.conf",
             {"127.0.0.1:8080": f"127.0.0.1:{self.port}"}))
+        self.switch_sendfile(r"(?s)\t#location /podprof-artifacts/.*?\t#}\n")
         (self.web / "podprof-fastcgi.conf").write_text(substitute(
             TOP / "conf/nginx/podprof-fastcgi.conf",
             {"/run/podprof/podprof.sock": self.socket, **self.web_changes}))
@@ -458,6 +496,7 @@ class Site:
         (self.web / "podprof.conf").write_text(substitute(
             TOP / "conf/lighttpd/podprof.conf",
             {"/run/podprof/podprof.sock": self.socket}))
+        self.switch_sendfile(r'(?m)(^\s*#"x-sendfile.*\n)+')
         (self.web / "lighttpd.conf").write_text(
             'server.modules = ()\nserver.bind = "127.0.0.1"\n'
             f'server.port = {self.port}\n'
@@ -478,7 +517,10 @@ class Site:
             changes = {"/run/podprof/podprof.sock": self.socket}
         (self.web / "podprof.conf").write_text(substitute(
             TOP / "conf/apache" / name, {**changes, **self.web_changes}))
+        self.switch_sendfile(r"(?m)(^\s*#XSendFile.*\n)+")
         modules += ["mpm_event", "authz_core", "alias", "env"]
+        if self.sendfile:
+            modules.append("xsendfile")
         (self.web / "apache.conf").write_text(
             f"ServerRoot {self.web}\nPidFile {self.web}/pid\n"
             f"DefaultRuntimeDir {self.web}\nDocumentRoot {self.web}\n"
@@ -502,6 +544,17 @@ class Site:
         return {path: path.read_text(errors="replace")
                 for path in files if path.exists()}
 
+    def sql(self, statement):
+        """What sqlite3 prints of the database, as its owner."""
+        done = subprocess.run(
+            ["setpriv", f"--reuid={self.user}", f"--regid={self.user}",
+             "--clear-groups", "--", "sqlite3", "-bail", "-cmd",
+             ".timeout 5000", self.state / "podprof.db", statement],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=30, check=False)
+        check(done.returncode == 0, f"{statement}: {done.stderr}")
+        return done.stdout
+
     def captures(self):
         """Pids of podprof-capture processes of this site."""
         pids = []
@@ -516,10 +569,25 @@ class Site:
                     pids.append(int(entry.name))
         return pids
 
+    def files(self):
+        """Names in artifacts/."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(os.listdir(self.state / "artifacts"))
+        return []
+
+    def files_of(self, job_id):
+        return [name for name in self.files() if name.startswith(job_id)]
+
+    def stored(self, job_id):
+        """The path of the one file that a job has."""
+        names = self.files_of(job_id)
+        equal(len(names), 1, f"files of job {job_id}: {names}")
+        return self.state / "artifacts" / names[0]
+
     def parts(self):
         """Files of the state directory that are no whole artifact."""
-        return sorted(path.name for path in self.state.glob("artifacts/*")
-                      if path.suffix not in (".heapsnapshot", ".cpuprofile"))
+        return sorted(name for name in self.files()
+                      if not WHOLE_FILE.search(name))
 
     def close(self):
         """End everything, and look for what should not be left."""
@@ -612,10 +680,18 @@ class Site:
         equal(job["state"], "succeeded", f"state of {job['error']}")
         return job
 
-    def fake(self, behaviour="Behaviour", hold=False):
+    def fake(self, behaviour="Behaviour", hold=False, **settings):
         """An app of this site that no case has used yet."""
         check(self.unused, "more fakes are needed: see FAKES")
-        return self.unused.pop(0).behave(behaviour, hold)
+        return self.unused.pop(0).behave(behaviour, hold, **settings)
+
+
+def unzstd(data):
+    """What the zstd command makes of these bytes."""
+    done = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True,
+                          timeout=60, check=False)
+    check(done.returncode == 0, f"zstd -dc: {done.stderr.decode()}")
+    return done.stdout
 
 
 @contextlib.contextmanager
@@ -627,6 +703,67 @@ def tmpfs(path, options):
         yield path
     finally:
         subprocess.run(["umount", path], check=True)
+
+
+def fill(file):
+    """Write to the file, opened without a buffer, until its disk is full."""
+    data = bytes(1 << 20)
+    while data:
+        try:
+            file.write(data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            data = data[:len(data) // 2]
+
+
+@contextlib.contextmanager
+def filled(path):
+    """Not a byte is free on the file system of this directory."""
+    filler = path / "filler"
+    try:
+        with open(filler, "wb", buffering=0) as file:
+            fill(file)
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextlib.contextmanager
+def kept_filled(path):
+    """As filled(), and somebody takes at once whatever others give up."""
+    filler = path / "filler"
+    over = threading.Event()
+
+    def run():
+        with open(filler, "wb", buffering=0) as file:
+            fill(file)
+            began.set()
+            while not over.wait(0.0005):
+                fill(file)
+    began = threading.Event()
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        check(began.wait(20), f"{path} was not filled")
+        yield
+    finally:
+        over.set()
+        thread.join()
+        filler.unlink()
+
+
+def check_whole(reply, job):
+    """A 200 brings exactly what its headers and the job promise."""
+    digest = hashlib.sha256(reply.expect(200).body)
+    equal(reply["Content-Length"], str(len(reply.body)), "Content-Length")
+    equal(reply["Repr-Digest"],
+          f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+          "Repr-Digest")
+    stored = reply["Content-Encoding"] == "zstd"
+    equal(digest.hexdigest(),
+          job["artifact"]["storedSha256" if stored else "sha256"],
+          f"digest of what was served of job {job['id']}")
 
 
 def run_reader(run, script, *args):

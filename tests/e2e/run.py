@@ -15,13 +15,21 @@ import sys
 import time
 import traceback
 
+import case_artifact  # noqa: F401
 import case_auth  # noqa: F401
+import case_delete  # noqa: F401
 import case_deploy  # noqa: F401
 import case_failure  # noqa: F401
 import case_hostile  # noqa: F401
+import case_idempotency  # noqa: F401
 import case_jobs  # noqa: F401
+import case_links  # noqa: F401
+import case_list  # noqa: F401
 import case_load  # noqa: F401
 import case_papi  # noqa: F401
+import case_recovery  # noqa: F401
+import case_retention  # noqa: F401
+import case_sendfile  # noqa: F401
 from harness import CASES, App, Run, Site
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
@@ -48,8 +56,21 @@ class Report:
         print(f"# {time.monotonic() - began:.1f} s", flush=True)
 
 
+# A site has no more apps for them to use up.
+SITE_CASES = 25
+
+
 def run_api(report, run, front, cases):
-    app = App(run)
+    # Large enough for its snapshot to be compressed as larger ones are.
+    app = App(run, heap_mb=12)
+    try:
+        for i in range(0, len(cases), SITE_CASES):
+            run_site(report, run, front, app, cases[i:i + SITE_CASES])
+    finally:
+        app.close()
+
+
+def run_site(report, run, front, app, cases):
     gone, mortal = run.port(), run.port()
     site = Site(run, front, apps={
         "sample": app.address, "gone": f"127.0.0.1:{gone}",
@@ -61,7 +82,6 @@ def run_api(report, run, front, cases):
     finally:
         report.run(f"{front}: nothing is left behind, and every log is clean",
                    lambda _: site.close(), None)
-        app.close()
 
 
 def main():
@@ -88,7 +108,8 @@ def main():
         once = []
     if not api:
         fronts = []
-    report = Report(len(fronts) * (len(api) + 1) + len(once))
+    sites = -(-len(api) // SITE_CASES)
+    report = Report(len(fronts) * (len(api) + sites) + len(once))
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
     try:

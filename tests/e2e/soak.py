@@ -7,19 +7,33 @@ Each measurement prints its numbers beside a baseline taken in the same run on
 the same machine, and fails if what is promised does not hold.
 """
 import argparse
+import hashlib
 import os
 import pathlib
 import platform
+import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
 
-from case_load import Prober
+import fastcgi
+from case_load import Prober, Sloth, aborted_ten_times
+from case_recovery import SEED, database, die_and_recover, file_sha256, \
+    unzstd_sha256
+from case_retention import evict_under_readers
 from harness import (App, Failed, Run, Site, check, check_artifact, equal,
-                     in_parallel)
+                     in_parallel, until)
 
 MIB = 1 << 20
+# A sample app whose snapshot file is over 500 MB, and what podprof promises
+# of such a file.
+HUGE_HEAP_MB = 350
+HUGE_FILE_BYTES = 500_000_000
+STORED_SHARE_MAX = 0.15
+POOL_IDLE_MAX = 12 * MIB
+POOL_DOWNLOAD_MAX = MIB
 # A sample app whose snapshot file is over 300 MB.
 BIG_HEAP_MB = 195
 BIG_FILE_BYTES = 300_000_000
@@ -190,6 +204,336 @@ def waiting(run):
         site.close()
 
 
+def cut_and_resume(site, url, wanted, headers, size, cuts):
+    """curl, killed when its file is so long, and resumed by -C -; the digest
+    of the file."""
+    path = site.run.subdir("resume") / "file"
+    command = ["curl", "-sS", "-f", "-o", path, "-C", "-", "-H",
+               f"Authorization: Bearer {site.tokens['operator']}",
+               *headers, url]
+    for cut in sorted(cuts):
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL) as curl:
+            while curl.poll() is None:
+                if path.exists() and path.stat().st_size >= cut * size:
+                    curl.kill()
+        check(curl.returncode in (0, -9), f"curl: exit {curl.returncode}")
+    if not path.exists() or path.stat().st_size < size:
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+    equal(path.stat().st_size, size, "bytes after the last resumption")
+    equal(file_sha256(path), wanted, "digest of what was resumed")
+    return path
+
+
+def resume(run):
+    """A 500 MB artifact, cut at 20 random places and resumed by curl."""
+    app = App(run, heap_mb=HUGE_HEAP_MB, args=["--max-old-space-size=4000"])
+    site = Site(run, "nginx", fakes=0, apps={"sample": app.address})
+    dice = random.Random(SEED)
+    print(f"seed {SEED} (PODPROF_TEST_SEED)")
+    try:
+        site.start()
+        site.papi("sample", "jobs")
+        job = site.wait_job("sample", site.take("sample"), 900)
+        equal(job["state"], "succeeded", f"state, {job['error']}")
+        app.close()
+        artifact = job["artifact"]
+        share = artifact["storedSize"] / artifact["size"]
+        print(f"snapshot of {artifact['size'] / 1e6:.0f} MB, stored in "
+              f"{artifact['storedSize'] / 1e6:.1f} MB: {share:.3f} of it, "
+              f"{STORED_SHARE_MAX} are allowed")
+        check(artifact["size"] >= HUGE_FILE_BYTES, "too small to tell")
+        check(share <= STORED_SHARE_MAX, "stored in too much")
+        stored, = (site.state / "artifacts").iterdir()
+        equal(file_sha256(stored), artifact["storedSha256"], "storedSha256")
+        equal(unzstd_sha256(stored), artifact["sha256"], "zstd -dc")
+        url = f"http://127.0.0.1:{site.port}{artifact['href']}"
+        for name, size, wanted, headers in (
+                ("identity", artifact["size"], artifact["sha256"], []),
+                ("zstd", artifact["storedSize"], artifact["storedSha256"],
+                 ["-H", "Accept-Encoding: zstd", "--limit-rate", "40M"])):
+            cuts = [dice.uniform(0.001, 0.999) for _ in range(20)]
+            for places in ([], cuts):
+                began = time.monotonic()
+                path = cut_and_resume(site, url, wanted, headers, size,
+                                      places)
+                print(f"{name}: {size} bytes in {len(places) + 1} pieces, "
+                      f"{time.monotonic() - began:.1f} s, the same digest")
+                if name == "zstd":
+                    equal(unzstd_sha256(path), artifact["sha256"], "sha256")
+                path.unlink()
+        pool_memory(site, artifact["href"])
+    finally:
+        site.close()
+        app.close()
+
+
+def pool_memory(site, path):
+    """The pool's memory with so many slow readers of the identity bytes."""
+    site.restart_pool()
+    site.request("GET", "/livez")
+    time.sleep(2)
+    idle = anonymous_bytes(site.pool.pid)
+    print(f"pool, RssAnon: {idle / MIB:.2f} MiB idle, "
+          f"{POOL_IDLE_MAX // MIB} are allowed")
+    check(0 < idle <= POOL_IDLE_MAX, "the idle pool needs too much memory")
+    for count in (1, 10, 30):
+        sloths = [Sloth(site, path, 1 << 16) for _ in range(count)]
+        with Sampler(lambda: [site.pool.pid]) as pool:
+            # Each takes some megabytes, so that all are well under way.
+            in_parallel([lambda s=s: s.read(20 * MIB) for s in sloths])
+        for sloth in sloths:
+            sloth.socket.close()
+        each = (pool.peak - idle) / count
+        print(f"pool, RssAnon: peak {pool.peak / MIB:.2f} MiB with {count} "
+              f"streamed downloads, {each / MIB:.2f} MiB each; "
+              f"{POOL_DOWNLOAD_MAX // MIB} is allowed")
+        check(each <= POOL_DOWNLOAD_MAX, "a download needs too much memory")
+        time.sleep(1)
+
+
+def abort(run):
+    """getMemorySnapshot of 120 MB, ten times broken off before 80 %."""
+    for front in ("nginx", "apache-fcgi"):
+        began = time.monotonic()
+        aborted_ten_times(run, front, 120 * MIB, 0.8, 5)
+        print(f"{front}: still there ten times, then delivered, then gone; "
+              f"{time.monotonic() - began:.1f} s")
+
+
+def kill(run):
+    """200 times kill -9 at a random moment."""
+    began = time.monotonic()
+    print(die_and_recover(run, 200))
+    print(f"{time.monotonic() - began:.0f} s")
+
+
+def retention(run):
+    """50 readers while captures make each other's files go."""
+    print(evict_under_readers(run, 50, 60))
+
+
+ROW_KINDS = ("heap-snapshot", "cpu-profile")
+ROW_STATES = ("succeeded", "failed", "canceled")
+
+
+def insert_jobs(site, app, count):
+    """So many jobs that are over, as podprof would have written them.  Every
+    file but none of the rows has gone."""
+    now_ms = int(time.time() * 1000)
+    dice = random.Random(count)
+    digest = hashlib.sha256(b"").hexdigest()
+    with database(site) as db:
+        for number in range(count):
+            at_ms = now_ms - (count - number) * 10
+            job_id = "%08x-%04x-7%03x-8%03x-%012x" % (
+                at_ms >> 16, at_ms & 0xffff, dice.randrange(4096),
+                dice.randrange(4096), dice.randrange(1 << 48))
+            kind = ROW_KINDS[number % 2]
+            db.execute(
+                "INSERT INTO jobs (id, app, pod, kind, method, duration_ms,"
+                " requested_by, request_id, created_at_ms, accepted_at_ms,"
+                " lease_until_ms, artifact_name)"
+                " VALUES (?, ?, 'pod-1', ?, 'auto', ?, 'ci', 'r-1', ?, ?, ?,"
+                " 'a')", (job_id, app, kind, 1000 if number % 2 else None,
+                          at_ms, at_ms, at_ms))
+            state = ROW_STATES[number % 3]
+            db.execute(
+                "UPDATE jobs SET state = 'running', phase = 'writing',"
+                " runner_pid = 1, started_at_ms = created_at_ms WHERE id = ?",
+                (job_id,))
+            whole = state == "succeeded"
+            db.execute(
+                "UPDATE jobs SET state = ?, phase = NULL, holds_target = 0,"
+                " finished_at_ms = created_at_ms + 5,"
+                " removed_at_ms = created_at_ms + 9, expires_at_ms ="
+                " created_at_ms + 8, sha256 = ?, size_bytes = ?,"
+                " stored_sha256 = ?, stored_bytes = ?, coding = ?,"
+                " removed_because = ?, error = ?, error_detail = ?"
+                " WHERE id = ?", (
+                    state, *((digest, 7, digest, 7, "zstd", "expired")
+                             if whole else (None,) * 6),
+                    *(("space", "The disk is full.") if state == "failed"
+                      else (None, None)), job_id))
+        db.commit()
+        db.execute("ANALYZE")
+        db.commit()
+        return db.execute("SELECT id FROM jobs ORDER BY seq LIMIT 1 OFFSET ?",
+                          (count // 2,)).fetchone()[0]
+
+
+ROWS_RATIO_MAX = 1.5
+ROWS_STALL_MAX_MS = 500
+
+
+def ask_pool(site, path):
+    """Milliseconds of one answer, straight from the pool's socket."""
+    address, _, query = path.partition("?")
+    records = fastcgi.request(
+        address, QUERY_STRING=query, REQUEST_URI=path,
+        HTTP_AUTHORIZATION=f"Bearer {site.tokens['viewer']}")
+    began = time.monotonic()
+    answer = fastcgi.call(site.socket, records)
+    took_ms = (time.monotonic() - began) * 1000
+    check(b"\nStatus: 4" not in b"\n" + answer and answer.rstrip().endswith(
+        b"}"), f"{path}: {answer[:300]}")
+    return took_ms
+
+
+def take_ms(site, app):
+    began = time.monotonic()
+    job_id = site.take(app)
+    took_ms = (time.monotonic() - began) * 1000
+    site.wait_job(app, job_id)
+    return took_ms
+
+
+def compare(what, few, many, times_each):
+    """Medians of two questions, asked in turns."""
+    took = {few: [], many: []}
+    for _ in range(4):
+        for ask in (few, many):
+            took[ask] += [ask() for _ in range(times_each // 4)]
+    medians = [statistics.median(took[ask]) for ask in (few, many)]
+    ratio = medians[1] / medians[0]
+    print(f"{what + ':':34} {medians[0]:7.2f} ms with 100 rows, "
+          f"{medians[1]:7.2f} ms with 100,000: {ratio:.2f}")
+    check(ratio <= ROWS_RATIO_MAX, f"{what}: {ratio:.2f} times as slow; "
+          f"{ROWS_RATIO_MAX} are allowed")
+
+
+def rows(run):
+    """Queries with 100,000 rows against 100, and while rows are removed."""
+    limits = {"store_jobs": 1000000, "keep": "3000d"}
+    sites = [Site(run, "nginx", fakes=1, conf={"limits": limits})
+             for _ in range(2)]
+    try:
+        apps, middles = [], []
+        for site, count in zip(sites, (100, 100000)):
+            site.start()
+            apps.append(site.fake())
+            site.papi(apps[-1], "jobs").expect(200)
+            site.pool.stop()
+            middles.append(insert_jobs(site, apps[-1].name, count))
+            site.start_pool()
+        few, many = sites
+
+        def listing(index, query):
+            path = f"/{apps[index].name}/private/papi/jobs{query}"
+            path = path.replace("MIDDLE", middles[index])
+            return lambda: ask_pool(sites[index], path)
+        for query in ("?limit=10", "?limit=10&kind=cpu-profile",
+                      "?limit=10&state=failed",
+                      "?limit=10&kind=heap-snapshot&state=succeeded",
+                      "?limit=10&after=MIDDLE",
+                      "?limit=10&state=canceled&after=MIDDLE",
+                      "?limit=10&state=running", "/MIDDLE"):
+            compare("GET jobs" + query.replace("MIDDLE", "ID"),
+                    listing(0, query), listing(1, query), 400)
+        compare("takeMemorySnapshot", lambda: take_ms(few, apps[0]),
+                lambda: take_ms(many, apps[1]), 40)
+        sweep_rows(many, apps[1], limits)
+    finally:
+        for site in sites:
+            site.close()
+
+
+def count_rows(site):
+    with database(site) as db:
+        return db.execute("SELECT count(*) FROM jobs").fetchone()[0]
+
+
+def sweep_rows(site, app, limits):
+    """Status queries while 99,000 rows are removed, and after."""
+    site.pool.stop()
+    site.conf.write_text(site.conf.read_text().replace(
+        f"store_jobs = {limits['store_jobs']}", "store_jobs = 1000"))
+    before = count_rows(site)
+    began = time.monotonic()
+    site.start_pool()
+    with Prober(lambda: site.papi(app, "jobs?limit=1")) as busy:
+        until(lambda: count_rows(site) <= 1000, 300, "rows are removed", 0.5)
+    seconds = time.monotonic() - began
+    with Prober(lambda: site.papi(app, "jobs?limit=1")) as calm:
+        time.sleep(5)
+    print(f"{before - 1000} rows removed in {seconds:.1f} s")
+    print(f"status meanwhile: {times(busy.times_ms)}")
+    print(f"status after:     {times(calm.times_ms)}")
+    check(not calm.faults and not busy.faults,
+          f"{calm.faults[:2]} {busy.faults[:2]}")
+    limit = 5 * percentile(calm.times_ms, 0.99) + 50
+    check(percentile(busy.times_ms, 0.99) < limit,
+          f"99 % of the status queries take longer than {limit:.0f} ms")
+    check(max(busy.times_ms) < ROWS_STALL_MAX_MS, "a status query was stalled")
+
+
+def slow(run):
+    """Fifty slow downloads and 200 waiting requests, and without."""
+    site = Site(run, "nginx", fakes=2, conf={"limits": {"downloads": 64}})
+    try:
+        site.start()
+        app, held = site.fake("Big", size=64 * MIB, heap_used=128 * MIB), \
+            site.fake(hold=True)
+        job = site.take_whole(app)
+        running = site.held_job(held)
+        calm = measure(site, app, job)
+        path = f"/{app.name}/private/papi/jobs/{job['id']}/artifact"
+        sloths = [Sloth(site, path) for _ in range(50)]
+        over = threading.Event()
+
+        def wait():
+            return site.papi(held, f"jobs/{running}", headers={
+                "Prefer": "wait=25"}).expect(200)
+
+        def measure_and_release():
+            time.sleep(2)
+            try:
+                return measure(site, app, job)
+            finally:
+                over.set()
+                held.release()
+
+        def drip(sloth):
+            while not over.is_set():
+                sloth.read(65536)
+                over.wait(0.2)
+        threads = [threading.Thread(target=drip, args=(sloth,))
+                   for sloth in sloths]
+        for thread in threads:
+            thread.start()
+        *waiters, busy = in_parallel([wait] * 200 + [measure_and_release])
+        for thread in threads:
+            thread.join()
+        waited = [reply.seconds for reply in waiters]
+        print(f"the 200 waited {min(waited):.1f} to {max(waited):.1f} s")
+        for sloth in sloths:
+            sloth.socket.close()
+        site.wait_job(held, running)
+        for what, before in calm.items():
+            print(f"{what}, alone:    {times(before)}")
+            print(f"{what}, meanwhile: {times(busy[what])}")
+            limit = 5 * percentile(before, 0.99) + 50
+            check(percentile(busy[what], 0.99) < limit,
+                  f"{what}: 99 % take longer than {limit:.0f} ms")
+    finally:
+        site.close()
+
+
+def measure(site, app, job):
+    """{what: milliseconds} of ten seconds of questions."""
+    asks = {
+        "status": lambda: site.papi(app, f"jobs/{job['id']}"),
+        "list": lambda: site.papi(app, "jobs"),
+        "livez": lambda: site.request("GET", "/livez"),
+        "readyz": lambda: site.request("GET", "/readyz")}
+    found = {what: [] for what in asks}
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for what, ask in asks.items():
+            found[what].append(ask().expect(200).seconds * 1000)
+        time.sleep(0.005)
+    return found
+
+
 def getcpuprofile60(run):
     """getCpuProfile without a parameter, through each web server."""
     app = App(run)
@@ -215,7 +559,8 @@ def getcpuprofile60(run):
 
 
 MEASUREMENTS = {function.__name__: function for function in (
-    memory, freeze, waiting, getcpuprofile60)}
+    memory, freeze, waiting, slow, rows, retention, kill, abort, resume,
+    getcpuprofile60)}
 
 
 def describe_machine(run):

@@ -13,8 +13,10 @@ timer of its own, so that what is measured is podprof's patience alone.
 """
 import argparse
 import base64
+import functools
 import hashlib
 import json
+import random
 import signal
 import socket
 import struct
@@ -53,6 +55,54 @@ def small_snapshot(names=("Order", "Łódź", "\U0001f600"), padding=0):
         "snapshot": {"meta": meta, "node_count": len(names) + 1,
                      "edge_count": len(names)},
         "nodes": nodes, "edges": edges, "strings": strings})
+
+
+NAMES = 64
+BLOCK_NODES = 4096
+# So many blocks differ: what is repeated lies farther apart than a
+# compressor looks back.
+BLOCKS = 256
+
+
+@functools.lru_cache(BLOCKS)
+def node_block(seed):
+    """Nodes as V8 writes them, some 70 KB, that no other seed has."""
+    dice = random.Random(seed)
+    first = 3 + 2 * BLOCK_NODES * dice.randrange(1000)
+    return "".join(
+        f"\n,1,{dice.randrange(NAMES)},{first + 2 * i},"
+        f"{dice.choice((16, 24, 32, 40, 56, 120))},0"
+        for i in range(BLOCK_NODES))
+
+
+def noise_strings(seed, count):
+    """So many strings of 1000 characters that hardly compress."""
+    data = base64.b64encode(random.Random(seed).randbytes(750 * count))
+    text = data.decode()
+    return "".join(f',\n"{text[at:at + 1000]}"'
+                   for at in range(0, len(text), 1000))
+
+
+def snapshot_pieces(size, noise=False, seed=0):
+    """A whole heap snapshot of about so many bytes, as pieces of some 70 KB.
+    It shrinks as V8's own do; with noise hardly."""
+    head = small_snapshot([f"name-{seed}-{i}" for i in range(NAMES - 1)])
+    snapshot = json.loads(head)
+    count = max(1, size // len(node_block(seed * BLOCKS)))
+    names = ",\n".join(map(json.dumps, snapshot["strings"]))
+    blocks = 1 if noise else count
+    snapshot["snapshot"]["node_count"] += blocks * BLOCK_NODES
+
+    def array(name):
+        return ",".join(map(str, snapshot[name]))
+    yield (f'{{"snapshot":{json.dumps(snapshot["snapshot"])},\n'
+           f'"nodes":[{array("nodes")}')
+    for number in range(blocks):
+        yield node_block(seed * BLOCKS + number % BLOCKS)
+    yield f'],\n"edges":[{array("edges")}],\n"strings":[{names}'
+    for number in range(count if noise else 0):
+        yield noise_strings(seed * BLOCKS + number, 70)
+    yield "]}"
 
 
 def small_profile(function="hotLoopOfSample", samples=50):
@@ -160,6 +210,7 @@ class Behaviour:
     """
     piece = None
     chunks = 4
+    heap_used = 16 << 20
 
     def __init__(self, hold=None):
         self.hold = hold
@@ -204,7 +255,7 @@ class Behaviour:
 
     def on_evaluate(self, session, command):
         facts = {"pid": 4711, "node": "v20.0.0-fake", "rss": 64 << 20,
-                 "heapUsed": 16 << 20}
+                 "heapUsed": self.heap_used}
         session.reply(command, {"result": {
             "type": "string", "value": json.dumps(facts)}})
 
@@ -516,6 +567,55 @@ class Large(Behaviour):
         return small_snapshot(padding=16 << 20)
 
 
+class Big(Behaviour):
+    """Right, with a snapshot as large as it is told.
+
+    size, noise, seed  of snapshot_pieces()
+    heap_used  what the app tells of its heap; about twice the size is true
+    """
+    size = 12 << 20
+    noise = False
+    seed = 0
+    heap_used = 24 << 20
+
+    def pieces(self):
+        return snapshot_pieces(self.size, self.noise, self.seed)
+
+    def sha256(self):
+        """The digest that the snapshot has in the end."""
+        digest = hashlib.sha256()
+        for piece in self.pieces():
+            digest.update(piece.encode())
+        return digest.hexdigest()
+
+    def may_send(self, session):
+        """Returns when the next piece is due."""
+
+    def on_snapshot(self, session, command):
+        self.started.set()
+        for number, piece in enumerate(self.pieces()):
+            self.may_send(session)
+            session.event("HeapProfiler.reportHeapSnapshotProgress",
+                          {"done": number, "total": number + 1})
+            session.chunk(piece)
+            if number == 0:
+                self.wait_for_hold(session)
+        session.reply(command, {})
+
+
+class Stepwise(Big):
+    """As Big, but each piece waits for a permit of its semaphore, steps."""
+
+    def __init__(self, hold=None):
+        super().__init__(hold)
+        self.steps = threading.Semaphore(0)
+
+    def may_send(self, session):
+        while not self.steps.acquire(timeout=0.02):
+            if session.inspector.ended.is_set():
+                raise Gone
+
+
 BEHAVIOURS = {cls.__name__: cls for cls in (
     Behaviour, StallList, CloseList, GarbageList, NotHttp, HugeList, EmptyList,
     HiddenList, StallUpgrade, RefuseUpgrade, WrongAccept, StallEvaluate,
@@ -524,7 +624,7 @@ BEHAVIOURS = {cls.__name__: cls for cls in (
     EmptySnapshot, GarbageSnapshot, ChunkNoText, HugeControl, EndlessChunk,
     Deep, ErrorProfile, NoProfile, CloseInProfile, StallProfileStop,
     TruncatedProfile, BytePieces, Fragments, Pings, Strangers, KeysReversed,
-    Large)}
+    Large, Big, Stepwise)}
 
 
 class Inspector:
