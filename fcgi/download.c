@@ -15,6 +15,10 @@
 #include "thread.h"
 
 #define PIECE_BYTES (64 << 10)
+/* Places of their own for long responses, lists of jobs: they are in memory, and
+ * must not wait for files. */
+#define RESPONSES_MAX 16
+#define RESPONSE_MS 60000
 /* A client may stop reading for so long: a laptop that sleeps is given up, a
  * bad network is not. */
 #define SEND_TIMEOUT_MS 60000
@@ -23,7 +27,7 @@ struct downloads {
 	struct service *service;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int64_t active;
+	int64_t files, responses;	/* under way */
 };
 
 /* What a new thread gets. */
@@ -174,7 +178,8 @@ void
 download_send(struct service *service, struct request *request_take,
     struct answer *answer_take)
 {
-	gate_set_deadline(request_take->gate, 0);
+	gate_set_deadline(request_take->gate,
+	    answer_take->kind == ANSWER_FILE ? 0 : RESPONSE_MS);
 	gate_set_send_timeout(request_take->gate, SEND_TIMEOUT_MS);
 	if (answer_take->kind == ANSWER_FILE)
 		send_file(service, request_take, answer_take);
@@ -206,31 +211,54 @@ downloads_free(struct downloads **downloads)
 
 	if (d == NULL)
 		return;
-	assert(d->active == 0);
+	assert(d->files == 0 && d->responses == 0);
 	(void)pthread_cond_destroy(&d->changed);
 	(void)pthread_mutex_destroy(&d->lock);
 	free(d);
 	*downloads = NULL;
 }
 
-static bool
-enter(struct downloads *downloads, int64_t max)
+/* The counter of what this answer is, and how many there may be. */
+static int64_t *
+counter_of(struct downloads *downloads, enum answer_kind kind,
+    int64_t *ret_max)
 {
-	bool ok;
+	if (kind == ANSWER_FILE) {
+		*ret_max = service_conf(downloads->service)->downloads;
+		return &downloads->files;
+	}
+	*ret_max = RESPONSES_MAX;
+	return &downloads->responses;
+}
+
+static int
+enter(struct downloads *downloads, enum answer_kind kind, struct err *err)
+{
+	int64_t max, *counter = counter_of(downloads, kind, &max);
+	bool is_free;
 
 	(void)pthread_mutex_lock(&downloads->lock);
-	ok = downloads->active < max;
-	if (ok)
-		downloads->active++;
+	is_free = *counter < max;
+	if (is_free)
+		++*counter;
 	(void)pthread_mutex_unlock(&downloads->lock);
-	return ok;
+	if (is_free)
+		return 0;
+	if (kind == ANSWER_FILE)
+		return err_set(err, ERR_LIMIT, "%lld downloads are under way, "
+		    "which is [limits] downloads; try again later",
+		    (long long)max);
+	return err_set(err, ERR_LIMIT, "%lld long answers are under way; try "
+	    "again later, or with a lower limit", (long long)max);
 }
 
 static void
-leave(struct downloads *downloads)
+leave(struct downloads *downloads, enum answer_kind kind)
 {
+	int64_t max, *counter = counter_of(downloads, kind, &max);
+
 	(void)pthread_mutex_lock(&downloads->lock);
-	downloads->active--;
+	--*counter;
 	(void)pthread_cond_broadcast(&downloads->changed);
 	(void)pthread_mutex_unlock(&downloads->lock);
 }
@@ -240,11 +268,12 @@ run(void *arg)
 {
 	struct task *task = arg;
 	struct downloads *downloads = task->downloads;
+	const enum answer_kind kind = task->answer.kind;
 
 	log_bind(task->request->id, NULL);
 	download_send(downloads->service, task->request, &task->answer);
 	free(task);
-	leave(downloads);
+	leave(downloads, kind);
 	return NULL;
 }
 
@@ -252,16 +281,14 @@ int
 downloads_start(struct downloads *downloads, struct request *request_take,
     struct answer *answer_take, struct err *err)
 {
-	const int64_t max = service_conf(downloads->service)->downloads;
+	const enum answer_kind kind = answer_take->kind;
 	struct task *task = NULL;
 
-	if (!enter(downloads, max))
-		return err_set(err, ERR_LIMIT, "%lld downloads are under way, "
-		    "which is [limits] downloads; try again later",
-		    (long long)max);
+	if (enter(downloads, kind, err) != 0)
+		return -1;
 	task = calloc(1, sizeof(*task));
 	if (task == NULL) {
-		leave(downloads);
+		leave(downloads, kind);
 		return err_set(err, ERR_NOMEM, "no memory for a download");
 	}
 	task->downloads = downloads;
@@ -269,12 +296,19 @@ downloads_start(struct downloads *downloads, struct request *request_take,
 	task->answer = *answer_take;
 	if (thread_start(run, task, NULL, err) != 0) {
 		free(task);
-		leave(downloads);
+		leave(downloads, kind);
 		return -1;
 	}
 	/* Its content is the thread's. */
 	answer_init(answer_take);
 	return 0;
+}
+
+/* With the lock. */
+static bool
+is_busy(const struct downloads *downloads)
+{
+	return downloads->files > 0 || downloads->responses > 0;
 }
 
 bool
@@ -283,10 +317,10 @@ downloads_await(struct downloads *downloads, int64_t deadline_ms)
 	bool idle;
 
 	(void)pthread_mutex_lock(&downloads->lock);
-	while (downloads->active > 0 && thread_cond_wait(&downloads->changed,
+	while (is_busy(downloads) && thread_cond_wait(&downloads->changed,
 		&downloads->lock, deadline_ms))
 		continue;
-	idle = downloads->active == 0;
+	idle = !is_busy(downloads);
 	(void)pthread_mutex_unlock(&downloads->lock);
 	return idle;
 }

@@ -1,7 +1,7 @@
 /*
  * Sending what is too large for a worker to wait for: files, and long
  * responses.  Each has a thread of its own for as long as it takes, at most
- * [limits] downloads at once.
+ * [limits] downloads files at once, and some responses beside them.
  */
 #ifndef PODPROF_DOWNLOAD_H
 #define PODPROF_DOWNLOAD_H
@@ -30,7 +30,7 @@ void downloads_free(struct downloads **downloads);
 
 /*
  * download_send() in a new thread.  Takes both, but not on failure.
- * ERR_LIMIT: [limits] downloads are under way, or no thread is to be had.
+ * ERR_LIMIT: as many as there may be are under way, or no thread is to be had.
  */
 MUST int downloads_start(struct downloads *downloads,
     struct request *request_take, struct answer *answer_take,

@@ -124,8 +124,12 @@ handle_get_snapshot(struct seat *seat, struct request *request,
 		return -1;
 	}
 	if (view_file(seat->service, request, &job, job_id == NULL
-	    ? VIEW_NEWEST : VIEW_SNAPSHOT, answer, err) != 0)
+	    ? VIEW_NEWEST : VIEW_SNAPSHOT, answer, err) != 0) {
+		/* The newest may go at this moment. */
+		if (job_id == NULL && err->code == ERR_GONE)
+			err->code = ERR_NOT_FOUND;
 		return -1;
+	}
 	answer_header(answer, "X-Accel-Buffering", "no");
 	return 0;
 }

@@ -41,6 +41,8 @@ struct keeper {
 	struct job_reconciler *reconciler;
 	unsigned rounds;
 	struct err dirs;	/* of the last try; code 0: none */
+	struct err chores;	/* as logged last */
+	struct err files;	/* the same, of files and rows */
 	struct err told;	/* what was logged last; code 0: all is well */
 	bool has_told;
 };
@@ -74,11 +76,22 @@ note(int *rc, int result, struct err *err, const struct err *fault)
 	*err = *fault;
 }
 
-/*
- * Settle, and make room; proves on the way that the database can be used.  What
- * is over is removed although settling failed: on a full disk that is what
- * makes room.
- */
+/* Proves on the way that the database can be used. */
+static int
+settle(struct seat *seat, struct err *err)
+{
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	if (job_settle(db, service_conf(seat->service)->state_dir, err) == 0)
+		return 0;
+	seat_fini(seat);
+	return -1;
+}
+
+/* What is over goes, although settling may have failed: on a full disk that is
+ * what makes room. */
 static int
 tidy(struct seat *seat, struct err *err)
 {
@@ -93,12 +106,9 @@ tidy(struct seat *seat, struct err *err)
 
 	if (seat_db(seat, &db, err) != 0)
 		return -1;
-	note(&rc, job_settle(db, state_dir, &fault), err, &fault);
 	note(&rc, job_sweep(db, state_dir, &fault), err, &fault);
 	note(&rc, job_retain(db, state_dir, &limits, &fault), err, &fault);
 	note(&rc, link_sweep(db, &fault), err, &fault);
-	if (rc != 0)
-		seat_fini(seat);
 	return rc;
 }
 
@@ -132,6 +142,30 @@ check_dirs(struct keeper *keeper, struct err *err)
 	return -1;
 }
 
+/* Tell of what went wrong, once, in *told. */
+static void
+warn_once(struct err *told, int result, const struct err *err)
+{
+	if (result == 0 ||
+	    (told->code == err->code && strcmp(told->msg, err->msg) == 0))
+		return;
+	log_warn("keeper", "%s", err->msg);
+	*told = *err;
+}
+
+/* What does not go well here is in the way of no request. */
+static void
+do_chores(struct keeper *keeper)
+{
+	struct err err;
+
+	warn_once(&keeper->chores, tidy(&keeper->seat, &err), &err);
+	if (keeper->rounds % RECONCILE_ROUNDS != 0)
+		return;
+	warn_once(&keeper->files, reconcile(&keeper->seat, keeper->reconciler,
+	    RECONCILE_MAX, &err), &err);
+}
+
 static void
 tell(struct keeper *keeper, const struct err *err)
 {
@@ -154,13 +188,11 @@ do_round(struct keeper *keeper)
 	int rc;
 
 	settle_children(&keeper->seat);
-	/* First, as it may make the room that the check finds missing. */
-	rc = tidy(&keeper->seat, &err);
+	rc = settle(&keeper->seat, &err);
+	/* First, as they may make the room that the check finds missing. */
+	do_chores(keeper);
 	if (rc == 0)
 		rc = check_dirs(keeper, &err);
-	if (rc == 0 && keeper->rounds % RECONCILE_ROUNDS == 0)
-		rc = reconcile(&keeper->seat, keeper->reconciler,
-		    RECONCILE_MAX, &err);
 	if (rc == 0)
 		rc = auth_check_tokens(service_auth(service), &err);
 	if (rc == 0)
@@ -287,7 +319,8 @@ keeper_once(struct service *service)
 
 	if (!is_due(state_dir))
 		return;
-	if (tidy(&seat, &err) != 0 || ballast_make(state_dir, &err) != 0 ||
+	if (settle(&seat, &err) != 0 || tidy(&seat, &err) != 0 ||
+	    ballast_make(state_dir, &err) != 0 ||
 	    job_reconciler_new(&reconciler, &err) != 0 ||
 	    reconcile(&seat, reconciler, CGI_RECONCILE_MAX, &err) != 0)
 		log_warn("keeper", "the state could not be tidied up: %s",

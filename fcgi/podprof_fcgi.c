@@ -82,6 +82,19 @@ check_state(const struct conf *conf, struct err *err)
 	return 0;
 }
 
+/* On a full disk much can be done still, and removing what makes room must be:
+ * the keeper will say when it is over. */
+static bool
+can_start(const struct conf *conf, struct err *err)
+{
+	if (check_state(conf, err) == 0)
+		return true;
+	if (err->code != ERR_SPACE)
+		return false;
+	log_error("pool", "starting on a full disk: %s", err->msg);
+	return true;
+}
+
 static int
 run_pool(const struct conf *conf)
 {
@@ -91,7 +104,7 @@ run_pool(const struct conf *conf)
 	int rc;
 
 	raise_limits(conf);
-	rc = check_state(conf, &err);
+	rc = can_start(conf, &err) ? 0 : -1;
 	if (rc == 0)
 		rc = service_new(conf, SPAWN_LOG_STDERR, &service, &err);
 	if (rc == 0)

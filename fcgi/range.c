@@ -148,7 +148,8 @@ if_range_matches(const char *if_range, const struct range_target *target)
 	const char *end;
 
 	if (clock_parse_http(if_range, &date_ms))
-		return date_ms / 1000 == target->modified_ms / 1000;
+		return target->has_own_date &&
+		    date_ms / 1000 == target->modified_ms / 1000;
 	end = read_tag(skip_blanks(if_range), &tag);
 	return end != NULL && *skip_blanks(end) == '\0' && !tag.weak &&
 	    is_same_tag(&tag, target->etag);

@@ -26,6 +26,8 @@ struct range_target {
 	const char *etag;	/* strong, with its quotes */
 	int64_t modified_ms;	/* UTC; compared in whole seconds */
 	int64_t size_bytes;	/* 0.. */
+	bool has_own_date;	/* no other representation has it: If-Range may
+				 * go by it (RFC 9110, 8.8.2.2) */
 };
 
 enum range_outcome {
@@ -45,8 +47,8 @@ enum range_outcome {
  * list of entity tags, or a malformed If-Range, matches nothing.  Ignored is
  * also a Range of another unit, one of several ranges (RFC 9110, 14.2, allows
  * it), and a last bytes' range of an empty representation, which no
- * Content-Range could tell.  If-Range with a date matches Last-Modified alone,
- * to the second.
+ * Content-Range could tell.  If-Range with a date matches Last-Modified, to
+ * the second, where that is of one representation only.
  *
  * ret_first  where the answer begins, with RANGE_WHOLE (then 0) and RANGE_PART.
  * ret_bytes  how long it is, there: 1.. with RANGE_PART.

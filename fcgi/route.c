@@ -190,6 +190,17 @@ has_body(const struct gate *gate)
 	    gate_env(gate, "HTTP_TRANSFER_ENCODING") != NULL;
 }
 
+/* Who is nobody does not learn what is wrong with the database. */
+static int
+explain_nothing(const struct err *why, struct err *err)
+{
+	if (why->code == ERR_NOT_FOUND)
+		return -1;
+	log_error("route", "a link cannot be looked up: %s", why->msg);
+	return err_set(err, ERR_STORE, "links cannot be looked up now; the log "
+	    "of podprof says why");
+}
+
 /*
  * Let in whoever has a link, on behalf of who made it; from wherever a browser
  * follows it, as it is there to be passed on.  Without a valid one the
@@ -202,15 +213,12 @@ admit_by_link(struct seat *seat, struct request *request, struct err *err)
 	struct db *db;
 	struct err why;
 
-	if (seat_db(seat, &db, err) != 0)
-		return -1;
-	if (link_find(
+	if (seat_db(seat, &db, &why) != 0 || link_find(
 	    db, request->app, request->link_secret, &link, &why) != 0) {
-		if (why.code == ERR_NOT_FOUND &&
-		    auth_check(service_auth(seat->service), request->gate,
+		if (auth_check(service_auth(seat->service), request->gate,
 		    &request->principal, err) != 0)
-			return -1;
-		request->is_known = why.code == ERR_NOT_FOUND;
+			return explain_nothing(&why, err);
+		request->is_known = true;
 		return err_set(err, why.code, "%s", why.msg);
 	}
 	(void)str_copy(request->job_id, sizeof(request->job_id), link.job_id);

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "artifact.h"
+#include "clock.h"
 
 /* A capture that we started and have not reaped. */
 struct child {
@@ -41,6 +43,9 @@ struct service {
 
 /* Locked during service_hand_over(), by whatever process: below state_dir. */
 #define HANDOVER_FILE "handover"
+/* It is held for a commit. */
+#define HANDOVER_WAIT_MS 1000
+#define HANDOVER_RETRY_MS 1
 
 int
 service_new(const struct conf *conf, enum spawn_log log,
@@ -222,11 +227,14 @@ service_is_ready(struct service *service)
 
 /*
  * Take the lock that all processes share; the descriptor holds it.  -1 if it
- * cannot be had: the state is not usable then, which others tell.
+ * cannot be had: the state is not usable, which others tell, or a process was
+ * stopped with it, and then nobody must wait for that.
  */
 static int
 lock_handover(const struct service *service, int operation)
 {
+	const struct timespec pause = { 0, HANDOVER_RETRY_MS * 1000000L };
+	const int64_t deadline_ms = clock_mono_ms() + HANDOVER_WAIT_MS;
 	char path[ARTIFACT_PATH_MAX];
 	int fd, n;
 
@@ -237,11 +245,14 @@ lock_handover(const struct service *service, int operation)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -1;
-	while (flock(fd, operation) != 0) {
+	while (flock(fd, operation | LOCK_NB) != 0) {
 		if (errno == EINTR)
 			continue;
-		(void)close(fd);
-		return -1;
+		if (errno != EWOULDBLOCK || clock_mono_ms() >= deadline_ms) {
+			(void)close(fd);
+			return -1;
+		}
+		(void)nanosleep(&pause, NULL);
 	}
 	return fd;
 }

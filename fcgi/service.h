@@ -73,7 +73,7 @@ MUST int service_hand_over(struct service *service, struct gate **gate_take,
  * Wait until no answer is in the middle of service_hand_over(), in this
  * process or another that shares state_dir: whoever got the last byte of a
  * snapshot finds it delivered, however fast he asks again.  Waits for a commit,
- * never for a client.
+ * never for a client, and for a second at most.
  */
 void service_await_handover(const struct service *service);
 

@@ -203,6 +203,10 @@ judge(const struct request *request, const struct job *job,
 	const struct range_target target = {
 		.etag = form->etag,
 		.modified_ms = job->finished_at_ms,
+		/* Not of both codings; and the newest may be another one of
+		 * the same second. */
+		.has_own_date = job->sum.coding == ARTIFACT_IDENTITY &&
+		    use != VIEW_NEWEST,
 		.size_bytes = form->size_bytes,
 	};
 

@@ -616,6 +616,23 @@ is_read(const char *path, int *ret_fd)
 	    errno == EWOULDBLOCK;
 }
 
+bool
+artifact_is_read(const char *state_dir, const char *job_id,
+    const char *extension, enum artifact_coding coding)
+{
+	char *path = NULL;
+	int fd = -1;
+	bool is;
+
+	if (make_path(state_dir, job_id, extension, coding, &path, NULL) != 0)
+		return false;
+	is = is_read(path, &fd);
+	if (fd >= 0)
+		(void)close(fd);
+	free(path);
+	return is;
+}
+
 static int
 remove_path(const char *path, bool spare_readers, struct err *err)
 {
@@ -778,4 +795,29 @@ artifact_is_there(const char *state_dir, const char *job_id,
 		rc = err_set_errno(err, ERR_STORE, errno, "%s", path);
 	free(path);
 	return rc;
+}
+
+bool
+artifact_scan_is_current(const struct artifact_scan *scan,
+    const char *state_dir)
+{
+	char dir[ARTIFACT_PATH_MAX];
+	struct stat ours, there;
+
+	return artifacts_dir(state_dir, dir, NULL) == 0 &&
+	    fstat(dirfd(scan->dir), &ours) == 0 && stat(dir, &there) == 0 &&
+	    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+int
+artifact_free_bytes(const char *state_dir, int64_t *ret_bytes,
+    struct err *err)
+{
+	char dir[ARTIFACT_PATH_MAX];
+
+	if (artifacts_dir(state_dir, dir, err) != 0)
+		return -1;
+	/* It is made where it is missing. */
+	return file_free_bytes(access(dir, F_OK) == 0 ? dir : state_dir,
+	    ret_bytes, err);
 }

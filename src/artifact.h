@@ -163,6 +163,19 @@ MUST int artifact_scan_remove(struct artifact_scan *scan,
     const struct artifact_entry *entry, struct err *err);
 void artifact_scan_close(struct artifact_scan **scan);
 
+/* False once artifacts/ is no longer the directory that was opened. */
+bool artifact_scan_is_current(const struct artifact_scan *scan,
+    const char *state_dir);
+
+/* Is somebody reading the whole file? */
+bool artifact_is_read(const char *state_dir, const char *job_id,
+    const char *extension, enum artifact_coding coding);
+
+/* What a user may still write on the disk of artifacts/, in bytes, which may be
+ * another than that of STATE_DIR.  ERR_STORE. */
+MUST int artifact_free_bytes(const char *state_dir, int64_t *ret_bytes,
+    struct err *err);
+
 /* Is the whole file there, with its size?  -1 only if that cannot be said. */
 MUST int artifact_is_there(const char *state_dir, const char *job_id,
     const char *extension, const struct artifact_sum *sum, bool *ret_is_there,

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "clock.h"
-#include "file.h"
 #include "log.h"
 #include "proc.h"
 #include "target.h"
@@ -106,7 +105,12 @@ reserve_more(struct capture *c, struct err *err)
 		return 0;
 	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
-	return err_set(err, fault.code, "%s", fault.msg);
+	if (fault.code == ERR_SPACE)
+		return err_set(err, fault.code, "%s", fault.msg);
+	/* A store that is busy is no reason to lose what is captured. */
+	log_warn("capture", "room not kept: %s", fault.msg);
+	c->reserved_bytes = written + CAPTURE_STEP_MAX_BYTES;
+	return 0;
 }
 
 /* What others write on the same disk is seen here. */
@@ -119,7 +123,7 @@ check_disk(struct capture *c, struct err *err)
 	int64_t free_bytes;
 	struct err fault;
 
-	if (c->artifact == NULL || file_free_bytes(c->conf->state_dir,
+	if (c->artifact == NULL || artifact_free_bytes(c->conf->state_dir,
 		&free_bytes, &fault) != 0)
 		return 0;
 	if (free_bytes - (bytes - written) >= c->limits.min_free_bytes)
@@ -226,11 +230,10 @@ deadline_in(const struct capture *c, int64_t ms)
 static int
 make_room(struct capture *c, int64_t predicted_bytes, struct err *err)
 {
-	int64_t bytes = predicted_bytes;
+	const int percent = c->conf->compression == COMPRESSION_ZSTD ?
+	    CAPTURE_ZSTD_PERCENT : CAPTURE_IDENTITY_PERCENT;
 
-	if (c->conf->compression == COMPRESSION_ZSTD)
-		bytes = predicted_bytes / 100 * CAPTURE_RATIO_PERCENT;
-	if (reserve(c, bytes, err) != 0)
+	if (reserve(c, predicted_bytes / 100 * percent, err) != 0)
 		return err_wrap(err, "the %s is expected to have %" PRId64
 		    " bytes", job_kind_name(c->job.kind), predicted_bytes);
 	return 0;

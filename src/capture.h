@@ -42,8 +42,10 @@
  * at least, and at most. */
 #define CAPTURE_STEP_MIN_BYTES (64 << 10)
 #define CAPTURE_STEP_MAX_BYTES (16 << 20)
-/* What a compressed file takes of its size; measured ones take less. */
-#define CAPTURE_RATIO_PERCENT 20
+/* What a file takes of the predicted size, with some to spare: compressed, and
+ * as it is. */
+#define CAPTURE_ZSTD_PERCENT 20
+#define CAPTURE_IDENTITY_PERCENT 120
 
 struct capture;
 

@@ -10,7 +10,7 @@
 #include "clock.h"
 
 #define BASE_BYTES (4 << 20)
-#define HEAP_PERCENT 60
+#define HEAP_PERCENT 160
 
 static int
 on_event(struct capture *c, const char *method, const struct json *params,
@@ -74,7 +74,8 @@ run(struct capture *c, struct err *err)
 	return 0;
 }
 
-/* Measured: 0.44 to 0.54 of the used heap, and Node's own code and strings. */
+/* Measured: 1.2 to 1.9 of the used heap where it is many small objects, half of
+ * it where it is long strings; and Node's own code. */
 static int64_t
 predict(const struct job *job, const struct target_facts *facts)
 {

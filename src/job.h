@@ -265,7 +265,7 @@ MUST int job_remove(struct db *db, const char *state_dir, const char *id,
  *
  * hold      the lease of a canceled job that still holds its target;
  *           ERR_CONFLICT if it does not.
- * release   it holds the target no more.  Of an active job: assert.
+ * release   it holds the target no more; of an active job nothing changes.
  *
  * Where the disk is full, succeed, fail and release, like cancel, settle and
  * deliver, give up the ballast to be recorded (ballast.h).
@@ -355,6 +355,8 @@ MUST int job_sweep(struct db *db, const char *state_dir, struct err *err);
 /*
  * Remove files and rows until the store is within its limits, as far as that
  * goes; some JOB_RETAIN_ROWS at most, so that nobody waits for it for long.
+ *   ERR_SPACE  others have filled the disk so far that no file was removed for
+ *              min_free_bytes, as all together would not make up for it
  */
 #define JOB_RETAIN_ROWS 1000
 MUST int job_retain(struct db *db, const char *state_dir,
@@ -376,7 +378,7 @@ MUST int job_reserve(struct db *db, const char *state_dir,
 /*
  * Compare files and rows, at most max of each at a call, round and round:
  * files without a row, or that their row does not know, are removed; files that
- * are missing or have another size become REMOVED_LOST.
+ * are missing or have another size become REMOVED_LOST, until they are back.
  */
 struct job_reconciler;
 MUST int job_reconciler_new(struct job_reconciler **ret_reconciler,

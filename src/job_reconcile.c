@@ -19,6 +19,10 @@ static const char JOB_WITH_FILE[] =
 static const char JOB_NEXT_SEQ[] =
     "SELECT min(seq) AS n FROM jobs WHERE seq > :after";
 
+static const char JOB_SET_FOUND[] =
+    "UPDATE jobs SET removed_at_ms = NULL, removed_because = NULL"
+    " WHERE id = :id AND removed_because = 'lost'";
+
 struct job_reconciler {
 	struct artifact_scan *scan;	/* NULL: begin anew */
 	int64_t seq;			/* rows up to this were looked at */
@@ -58,6 +62,31 @@ is_known(const struct job *job, const struct artifact_entry *entry)
 	    strcmp(entry->extension, job_extension(job->kind)) == 0;
 }
 
+/* A file that was lost and is back, whole, as if with the disk it is on: 1. */
+static int
+find_again(struct db *db, const char *state_dir, const struct job *job,
+    const struct artifact_entry *entry, struct err *err)
+{
+	struct db_stmt *stmt;
+	bool is_there = false;
+
+	if (job->removed_because != REMOVED_LOST ||
+	    entry->coding != job->sum.coding ||
+	    strcmp(entry->extension, job_extension(job->kind)) != 0)
+		return 0;
+	if (artifact_is_there(state_dir, job->id, job_extension(job->kind),
+	    &job->sum, &is_there, err) != 0)
+		return -1;
+	if (!is_there)
+		return 0;
+	if (db_prepare(db, JOB_SET_FOUND, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":id", job->id, err) != 0 ||
+	    db_run(stmt, err) != 0)
+		return -1;
+	log_info("reconcile", "the file of job %s is back", job->id);
+	return 1;
+}
+
 /* Others may keep files there, if they want to. */
 static bool
 is_ours(const struct artifact_entry *entry)
@@ -67,11 +96,11 @@ is_ours(const struct artifact_entry *entry)
 }
 
 static int
-check_entry(struct db *db, struct artifact_scan *scan,
+check_entry(struct db *db, const char *state_dir, struct artifact_scan *scan,
     const struct artifact_entry *entry, struct err *err)
 {
+	int found, again = 0;
 	struct job job;
-	int found;
 
 	if (!is_ours(entry))
 		return 0;
@@ -80,6 +109,10 @@ check_entry(struct db *db, struct artifact_scan *scan,
 		return -1;
 	if (found == 1 && is_known(&job, entry))
 		return 0;
+	if (found == 1)
+		again = find_again(db, state_dir, &job, entry, err);
+	if (again != 0)
+		return again < 0 ? -1 : 0;
 	if (artifact_scan_remove(scan, entry, err) != 0)
 		return -1;
 	log_warn("reconcile", "removed artifacts/%s, which %s", entry->name,
@@ -92,21 +125,33 @@ check_files(struct job_reconciler *reconciler, struct db *db,
     const char *state_dir, int max, struct err *err)
 {
 	struct artifact_entry entry;
+	bool has_failed = false;
 	int i, rc = 1;
 
+	/* Files and rows must be of the same state: state_dir may be replaced
+	 * at any moment, and the old one's files are none of the new one's. */
+	if (reconciler->scan != NULL &&
+	    !artifact_scan_is_current(reconciler->scan, state_dir))
+		artifact_scan_close(&reconciler->scan);
 	if (reconciler->scan == NULL &&
 	    artifact_scan_open(state_dir, &reconciler->scan, err) != 0)
 		return -1;
-	for (i = 0; rc == 1 && i < max; i++) {
-		rc = artifact_scan_next(reconciler->scan, &entry, err);
-		if (rc == 1 && check_entry(db, reconciler->scan, &entry,
-		    err) != 0)
-			rc = -1;
+	if (!db_is_current(db)) {
+		artifact_scan_close(&reconciler->scan);
+		return 0;
 	}
-	/* Also after a failure: the directory may be another one by now. */
+	for (i = 0; rc == 1 && i < max; i++) {
+		rc = artifact_scan_next(reconciler->scan, &entry,
+		    has_failed ? NULL : err);
+		/* One that cannot be removed does not keep the others; the
+		 * first failure is the one that is told. */
+		if (rc == 1 && check_entry(db, state_dir, reconciler->scan, &entry,
+		    has_failed ? NULL : err) != 0)
+			has_failed = true;
+	}
 	if (rc != 1)
 		artifact_scan_close(&reconciler->scan);
-	return rc < 0 ? -1 : 0;
+	return rc < 0 || has_failed ? -1 : 0;
 }
 
 static int
@@ -167,6 +212,7 @@ check_rows(struct job_reconciler *reconciler, struct db *db,
 	struct job batch[JOB_BATCH];
 	int64_t first = JOB_UNKNOWN, after, last;
 	size_t i, len;
+	int rc = 0;
 
 	if (find_next_seq(db, reconciler->seq, &first, err) != 0)
 		return -1;
@@ -177,16 +223,18 @@ check_rows(struct job_reconciler *reconciler, struct db *db,
 	after = first - 1;
 	last = after + max;
 	do {
-		if (read_rows(db, after, last, batch, &len, err) != 0)
+		if (read_rows(db, after, last, batch, &len,
+		    rc == 0 ? err : NULL) != 0)
 			return -1;
 		for (i = 0; i < len; i++) {
 			after = batch[i].seq;
-			if (check_row(db, state_dir, &batch[i], err) != 0)
-				return -1;
+			if (check_row(db, state_dir, &batch[i],
+			    rc == 0 ? err : NULL) != 0)
+				rc = -1;
 		}
 	} while (len == JOB_BATCH);
 	reconciler->seq = last;
-	return 0;
+	return rc;
 }
 
 int

@@ -37,18 +37,20 @@ static const char JOB_SET_RESERVED[] =
     "UPDATE jobs SET reserved_bytes = :bytes, written_bytes = :written"
     " WHERE id = :id AND state IN ('queued', 'running')";
 
+/* One rank at a time: SQLite seeks no pair of which one is an expression. */
 static const char JOB_FIRST_FILES[] =
     "SELECT * FROM jobs INDEXED BY jobs_stored WHERE state = 'succeeded'"
     " AND removed_at_ms IS NULL"
-    " AND (delivered_at_ms IS NULL, seq) > (:rank, :seq)"
-    " ORDER BY delivered_at_ms IS NULL, seq LIMIT :limit";
+    " AND (delivered_at_ms IS NULL) = :rank AND seq > :seq"
+    " ORDER BY seq LIMIT :limit";
 
 static const char JOB_COUNT[] = "SELECT count(*) AS n FROM jobs";
 
 static const char JOB_FIRST_ROWS[] =
     "SELECT * FROM jobs INDEXED BY jobs_over WHERE finished_at_ms IS NOT NULL"
-    " AND (delivered_at_ms IS NULL, seq) > (:rank, :seq)"
-    " ORDER BY delivered_at_ms IS NULL, seq LIMIT :limit";
+    " AND holds_target = 0"
+    " AND (delivered_at_ms IS NULL) = :rank AND seq > :seq"
+    " ORDER BY seq LIMIT :limit";
 
 static const char JOB_DELETE_OVER[] = "DELETE FROM jobs WHERE id = :id"
     " AND finished_at_ms IS NOT NULL AND holds_target = 0";
@@ -72,7 +74,13 @@ job_lock_store(const char *state_dir, int64_t wait_ms, int *ret_fd,
 	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EINTR)
 			continue;
-		if (errno != EWOULDBLOCK || clock_mono_ms() >= deadline_ms) {
+		if (errno != EWOULDBLOCK) {
+			(void)err_set_errno(err, ERR_STORE, errno,
+			    "cannot lock %s", path);
+			(void)close(fd);
+			return -1;
+		}
+		if (clock_mono_ms() >= deadline_ms) {
 			(void)close(fd);
 			return 0;
 		}
@@ -134,20 +142,35 @@ read_store(struct db *db, const char *state_dir, const char *id,
 	db_done(stmt);
 	if (rc < 0)
 		return -1;
-	return file_free_bytes(state_dir, &out->free_bytes, err);
+	return artifact_free_bytes(state_dir, &out->free_bytes, err);
 }
 
-/* How much must go for a file of bytes, of which written_bytes are there. */
+/* How much of the files must go, by store_bytes, for a file of bytes. */
+static int64_t
+over_bytes(const struct store *store, const struct job_limits *limits,
+    int64_t bytes)
+{
+	return store->stored_bytes + store->kept_bytes + bytes -
+	    limits->store_bytes;
+}
+
+/* The same, by min_free_bytes; of the file written_bytes are there. */
+static int64_t
+short_bytes(const struct store *store, const struct job_limits *limits,
+    int64_t bytes, int64_t written_bytes)
+{
+	return limits->min_free_bytes + store->unused_bytes + bytes -
+	    written_bytes - store->free_bytes;
+}
+
 static int64_t
 missing_bytes(const struct store *store, const struct job_limits *limits,
     int64_t bytes, int64_t written_bytes)
 {
-	int64_t over = store->stored_bytes + store->kept_bytes + bytes -
-	    limits->store_bytes;
-	int64_t short_of = limits->min_free_bytes + store->unused_bytes +
-	    bytes - written_bytes - store->free_bytes;
+	int64_t over = over_bytes(store, limits, bytes);
+	int64_t missing = short_bytes(store, limits, bytes, written_bytes);
 
-	return over > short_of ? over : short_of;
+	return over > missing ? over : missing;
 }
 
 /* Where a batch of what makes room begins: the keys of both indexes. */
@@ -156,15 +179,8 @@ struct place {
 	int64_t seq;
 };
 
-static void
-go_behind(struct place *place, const struct job *job)
-{
-	place->rank = job->delivered_at_ms == JOB_UNKNOWN;
-	place->seq = job->seq;
-}
-
 static int
-read_first(struct db *db, const char *sql, const struct place *after,
+read_rank(struct db *db, const char *sql, const struct place *after,
     struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
 {
 	struct db_stmt *stmt;
@@ -177,34 +193,107 @@ read_first(struct db *db, const char *sql, const struct place *after,
 	return job_fetch_batch(stmt, out, ret_len, err);
 }
 
-/*
- * Remove files until so many bytes are gone, or all that can.  One that is
- * being read is left, as its room would not come back.
- */
+/* The next batch, none at the end; *after goes behind it. */
+static int
+read_next(struct db *db, const char *sql, struct place *after,
+    struct job out[JOB_BATCH], size_t *ret_len, struct err *err)
+{
+	size_t len;
+
+	if (read_rank(db, sql, after, out, &len, err) != 0)
+		return -1;
+	if (len == 0 && after->rank == 0) {
+		*after = (struct place){ 1, JOB_UNKNOWN };
+		if (read_rank(db, sql, after, out, &len, err) != 0)
+			return -1;
+	}
+	if (len > 0)
+		after->seq = out[len - 1].seq;
+	*ret_len = len;
+	return 0;
+}
+
+/* Files that nobody reads, and that cannot be removed.  Some are passed over;
+ * so many mean that none can be. */
+#define FAULTS_MAX JOB_BATCH
+struct faults {
+	struct err first;
+	int len;
+};
+
+/* True if the files of the job are gone.  One that is being read is left, as
+ * its room would not come back. */
+static bool
+remove_files(const char *state_dir, const struct job *job,
+    struct faults *faults)
+{
+	struct err fault;
+
+	if (artifact_remove(state_dir, job->id, job_extension(job->kind), true,
+	    &fault) == 0)
+		return true;
+	if (fault.code != ERR_CONFLICT && faults->len++ == 0)
+		faults->first = fault;
+	return false;
+}
+
+/* Of what was not reached: why, if something was in the way. */
+static int
+judge_faults(const struct faults *faults, struct err *err)
+{
+	if (faults->len == 0)
+		return 0;
+	return err_set(err, faults->first.code, "%s", faults->first.msg);
+}
+
+/* Would that be enough?  Not of what is being read. */
+static int
+can_evict(struct db *db, const char *state_dir, int64_t bytes,
+    bool *ret_can, struct err *err)
+{
+	struct place after = { 0, JOB_UNKNOWN };
+	struct job batch[JOB_BATCH];
+	size_t i, len = JOB_BATCH;
+
+	while (bytes > 0 && len > 0) {
+		if (read_next(db, JOB_FIRST_FILES, &after, batch, &len,
+		    err) != 0)
+			return -1;
+		for (i = 0; i < len; i++)
+			if (!artifact_is_read(state_dir, batch[i].id,
+			    job_extension(batch[i].kind), batch[i].sum.coding))
+				bytes -= batch[i].sum.stored_bytes;
+	}
+	*ret_can = bytes <= 0;
+	return 0;
+}
+
+/* Remove files until so many bytes are gone, or all that can. */
 static int
 evict_bytes(struct db *db, const char *state_dir, int64_t bytes,
     struct err *err)
 {
 	struct place after = { 0, JOB_UNKNOWN };
+	struct faults faults = { .len = 0 };
 	struct job batch[JOB_BATCH];
-	struct err fault;
 	size_t i, len;
 
-	do {
-		if (read_first(db, JOB_FIRST_FILES, &after, batch, &len,
+	while (bytes > 0 && faults.len < FAULTS_MAX) {
+		if (read_next(db, JOB_FIRST_FILES, &after, batch, &len,
 		    err) != 0)
 			return -1;
+		if (len == 0)
+			break;
 		for (i = 0; i < len && bytes > 0; i++) {
-			go_behind(&after, &batch[i]);
-			if (job_remove_files(db, state_dir, &batch[i],
-			    REMOVED_ROOM, true, &fault) == 0)
-				bytes -= batch[i].sum.stored_bytes;
-			else if (fault.code != ERR_CONFLICT)
-				return err_set(err, fault.code, "%s",
-				    fault.msg);
+			if (!remove_files(state_dir, &batch[i], &faults))
+				continue;
+			if (job_set_removed(db, batch[i].id, REMOVED_ROOM,
+			    err) != 0)
+				return -1;
+			bytes -= batch[i].sum.stored_bytes;
 		}
-	} while (len == JOB_BATCH && bytes > 0);
-	return 0;
+	}
+	return bytes > 0 ? judge_faults(&faults, err) : 0;
 }
 
 static int
@@ -234,6 +323,7 @@ make_room(struct db *db, const char *state_dir,
     int64_t written_bytes, struct err *err)
 {
 	struct store store;
+	bool can = false;
 	int64_t missing;
 
 	if (read_store(db, state_dir, id, &store, err) != 0)
@@ -241,7 +331,10 @@ make_room(struct db *db, const char *state_dir,
 	missing = missing_bytes(&store, limits, bytes, written_bytes);
 	if (missing <= 0)
 		return 0;
-	if (missing <= store.stored_bytes) {
+	if (missing <= store.stored_bytes &&
+	    can_evict(db, state_dir, missing, &can, err) != 0)
+		return -1;
+	if (can) {
 		if (evict_bytes(db, state_dir, missing, err) != 0 ||
 		    read_store(db, state_dir, id, &store, err) != 0)
 			return -1;
@@ -250,6 +343,28 @@ make_room(struct db *db, const char *state_dir,
 	if (missing <= 0)
 		return 0;
 	return refuse(&store, limits, bytes, written_bytes, err);
+}
+
+static int
+refuse_inactive(const char *id, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "job %.64s is not active any more: "
+	    "it was given up or canceled", id);
+}
+
+/* Nothing goes for the sake of one that is over. */
+static int
+check_active(struct db *db, const char *id, struct err *err)
+{
+	struct job job;
+	int found;
+
+	found = job_fetch_by_id(db, id, &job, err);
+	if (found < 0)
+		return -1;
+	if (found == 0 || job_is_final(&job))
+		return refuse_inactive(id, err);
+	return 0;
 }
 
 static int
@@ -264,10 +379,7 @@ set_reserved(struct db *db, const char *id, int64_t bytes,
 	    db_bind_int(stmt, ":written", written_bytes, err) != 0 ||
 	    db_run(stmt, err) != 0)
 		return -1;
-	if (db_changes(db) == 1)
-		return 0;
-	return err_set(err, ERR_CONFLICT, "job %.64s is not active any more: "
-	    "it was given up or canceled", id);
+	return db_changes(db) == 1 ? 0 : refuse_inactive(id, err);
 }
 
 int
@@ -283,7 +395,10 @@ job_reserve(struct db *db, const char *state_dir,
 	if (rc == 0)
 		return err_set(err, ERR_STORE, "another process made room in "
 		    "%s for over %d s", state_dir, RESERVE_WAIT_MS / 1000);
-	rc = make_room(db, state_dir, limits, id, bytes, written_bytes, err);
+	rc = check_active(db, id, err);
+	if (rc == 0)
+		rc = make_room(db, state_dir, limits, id, bytes, written_bytes,
+		    err);
 	if (rc == 0)
 		rc = set_reserved(db, id, bytes, written_bytes, err);
 	job_unlock_store(&lock);
@@ -305,20 +420,15 @@ delete_over(struct db *db, const char *id, struct err *err)
  * rows went. */
 static int
 evict_batch(struct db *db, const char *state_dir, const struct job *batch,
-    size_t len, int64_t *ret_gone, struct err *err)
+    size_t len, struct faults *faults, int64_t *ret_gone, struct err *err)
 {
 	bool may_go[JOB_BATCH];
-	struct err fault;
 	int64_t gone = 0;
 	size_t i;
 
-	for (i = 0; i < len; i++) {
+	for (i = 0; i < len; i++)
 		may_go[i] = batch[i].removed_at_ms != JOB_UNKNOWN ||
-		    artifact_remove(state_dir, batch[i].id,
-		    job_extension(batch[i].kind), true, &fault) == 0;
-		if (!may_go[i] && fault.code != ERR_CONFLICT)
-			return err_set(err, fault.code, "%s", fault.msg);
-	}
+		    remove_files(state_dir, &batch[i], faults);
 	if (db_begin(db, err) != 0)
 		return -1;
 	for (i = 0; i < len; i++) {
@@ -342,26 +452,57 @@ evict_rows(struct db *db, const char *state_dir, int64_t rows,
     struct err *err)
 {
 	struct place after = { 0, JOB_UNKNOWN };
+	struct faults faults = { .len = 0 };
 	struct job batch[JOB_BATCH];
 	int64_t gone = 0;
 	size_t len;
 
 	if (rows > JOB_RETAIN_ROWS)
 		rows = JOB_RETAIN_ROWS;
-	while (rows > 0) {
-		if (read_first(db, JOB_FIRST_ROWS, &after, batch, &len,
+	while (rows > 0 && faults.len < FAULTS_MAX) {
+		if (read_next(db, JOB_FIRST_ROWS, &after, batch, &len,
 		    err) != 0)
 			return -1;
 		if (len == 0)
 			break;
-		if ((int64_t)len > rows)
+		if ((int64_t)len > rows) {
 			len = (size_t)rows;
-		if (evict_batch(db, state_dir, batch, len, &gone, err) != 0)
+			after.seq = batch[len - 1].seq;
+		}
+		if (evict_batch(db, state_dir, batch, len, &faults, &gone,
+		    err) != 0)
 			return -1;
-		go_behind(&after, &batch[len - 1]);
 		rows -= gone;
 	}
-	return 0;
+	return rows > 0 ? judge_faults(&faults, err) : 0;
+}
+
+/*
+ * Files until both limits hold.  Where others have filled the disk so far that
+ * all files together would not help, none goes for its sake.
+ */
+static int
+retain_files(struct db *db, const char *state_dir,
+    const struct job_limits *limits, struct err *err)
+{
+	struct store store;
+	int64_t missing, over;
+
+	/* As for an empty file of nobody. */
+	if (read_store(db, state_dir, "", &store, err) != 0)
+		return -1;
+	over = over_bytes(&store, limits, 0);
+	missing = short_bytes(&store, limits, 0, 0);
+	if (missing < over || missing > store.stored_bytes)
+		missing = over;
+	if (missing > 0 && evict_bytes(db, state_dir, missing, err) != 0)
+		return -1;
+	if (short_bytes(&store, limits, 0, 0) <= store.stored_bytes)
+		return 0;
+	return err_set(err, ERR_SPACE, "the disk of %s/artifacts has less free "
+	    "than [limits] min_free_bytes, %" PRId64 ", and all artifacts "
+	    "together would not make up for it; make room on the disk",
+	    state_dir, limits->min_free_bytes);
 }
 
 /* With the lock. */
@@ -369,21 +510,18 @@ static int
 retain(struct db *db, const char *state_dir, const struct job_limits *limits,
     struct err *err)
 {
-	struct store store;
-	int64_t missing, rows;
+	int64_t rows;
+	int rc = 0;
 
 	if (read_number(db, JOB_COUNT, &rows, err) != 0)
 		return -1;
-	if (rows > limits->store_jobs &&
-	    evict_rows(db, state_dir, rows - limits->store_jobs, err) != 0)
-		return -1;
-	/* As for an empty file of nobody. */
-	if (read_store(db, state_dir, "", &store, err) != 0)
-		return -1;
-	missing = missing_bytes(&store, limits, 0, 0);
-	if (missing <= 0)
-		return 0;
-	return evict_bytes(db, state_dir, missing, err);
+	if (rows > limits->store_jobs)
+		rc = evict_rows(db, state_dir, rows - limits->store_jobs, err);
+	if (rc != 0)
+		err = NULL;	/* the first failure is told */
+	if (retain_files(db, state_dir, limits, err) != 0)
+		rc = -1;
+	return rc;
 }
 
 int

@@ -277,7 +277,7 @@ def _(run):
             site.start()
             # Far more than is expected of such a heap, and hard to compress.
             app = site.fake("Big", size=16 << 20, noise=True,
-                            heap_used=1 << 20)
+                            expected=5 << 20)
             job = site.wait_job(app, site.take(app), 30)
             error_is(job, "space")
             equal(list((site.state / "artifacts").iterdir()), [],

@@ -282,7 +282,7 @@ def aborted_ten_times(run, front, size, share, grace_s):
     dice = random.Random(size)
     try:
         site.start()
-        app = site.fake("Big", size=size, heap_used=2 * size)
+        app = site.fake("Big", size=size, expected=2 * size)
         job = site.take_whole(app)
         size = job["artifact"]["size"]
         path = f"/{app.name}/private/papi/getMemorySnapshot"
@@ -311,7 +311,7 @@ def aborted_ten_times(run, front, size, share, grace_s):
       "and Apache; whole once, it is delivered")
 def _(run):
     in_parallel({front: lambda f=front: aborted_ten_times(
-        run, f, 24 << 20, 0.5, 3) for front in ("nginx", "apache-fcgi")})
+        run, f, 20 << 20, 0.4, 3) for front in ("nginx", "apache-fcgi")})
 
 
 @once("profiles run side by side, also during each other's end")

@@ -118,16 +118,13 @@ def take_or_none(site, app):
     return job if job["state"] == "succeeded" else None
 
 
-@once("a disk filled by others in the middle of a capture, before its first "
-      "byte, and again as soon as something is free")
-def _(run):
+def fill_in_the_middle(run, front, ways):
     with tmpfs(run.subdir("small"), "size=64m,mode=0755") as small:
-        site = Site(run, "nginx", fakes=3, state=small / "state", conf={
+        site = Site(run, front, fakes=3, state=small / "state", conf={
             "limits": {"min_free_bytes": 0}})
         try:
             site.start()
-            for before, filler, hold_s in ((60, filled, 0), (0, filled, 0),
-                                           (60, kept_filled, 3)):
+            for before, filler, hold_s in ways:
                 app = site.fake("Stepwise", size=40 * MIB, noise=True)
                 job_id = site.take(app)
                 app.started()
@@ -150,6 +147,16 @@ def _(run):
                       [("ok",)], "integrity_check")
         finally:
             site.close()
+
+
+@once("a disk filled by others in the middle of a capture, before its first "
+      "byte, and again as soon as something is free")
+def _(run):
+    ways = ((60, filled, 0), (0, filled, 0), (60, kept_filled, 3))
+    in_parallel([
+        lambda: fill_in_the_middle(run, "nginx", ways),
+        # Where nobody has the database open, reading it takes some room too.
+        lambda: fill_in_the_middle(run, "apache-cgid", ways[:2])])
 
 
 # Death at any moment.
@@ -222,32 +229,82 @@ def nothing_active(site, apps):
     return True
 
 
+class Order(threading.Thread):
+    """takeMemorySnapshot of a pool that may die over it."""
+
+    def __init__(self, site, app):
+        super().__init__()
+        self.site, self.app = site, app
+        self.fault = None
+        self.start()
+
+    def run(self):
+        try:
+            # A snapshot that was canceled may still occupy the app.
+            until(self.is_answered, 30, f"{self.app.name} is free", 0.02)
+        except (OSError, http.client.HTTPException):
+            pass
+        except Failed as fault:
+            self.fault = str(fault)
+
+    def is_answered(self):
+        reply = self.site.papi(self.app, "takeMemorySnapshot", timeout=20)
+        if reply.status == 500:
+            reply.papi_error(500, None, "interrupted")
+        check(reply.status in (200, 409, 500, 502, 503, 504),
+              f"{reply.status} {reply.text[:300]}")
+        return reply.status != 409
+
+
+def cancel_newest(site, app):
+    for job in site.jobs(app, "?limit=1"):
+        reply = site.papi(app, f"jobs/{job['id']}", "DELETE")
+        check(reply.status in (202, 204), f"{reply.status} {reply.text}")
+
+
+def listens(path):
+    """A podprof-capture that was just being started may have held the pool's
+    socket for a moment more; a supervisor would try again."""
+    with contextlib.suppress(ConnectionRefusedError):
+        fastcgi.connect(path).close()
+        return True
+    return False
+
+
 def one_death(site, apps, dice, whole_ms):
-    """A capture, and a kill at a moment of it or of what follows; what died,
-    in words."""
+    """A capture, perhaps its cancellation, and a kill at a moment of it or of
+    what follows; what died, in words."""
     app = dice.choice(apps)
-    site.take(app)
     what = dice.choice(("pool", "capture", "both"))
-    time.sleep(dice.uniform(0, 1.1 * whole_ms / 1000))
+    cancels = dice.random() < 0.2
+    delay_s = dice.uniform(0, 1.1 * whole_ms / 1000)
+    order = Order(site, app)
+    time.sleep(delay_s)
+    if cancels:
+        cancel_newest(site, app)
     captures = kill(site.captures()) if what != "pool" else 0
     if what != "capture":
         site.pool.kill()
+        until(lambda: not listens(site.socket), 10, "the socket is free")
         site.start_pool()
+    order.join()
+    check(order.fault is None, order.fault)
     until(lambda: nothing_active(site, apps), 30,
           f"no job is queued or running after the death of {what}", 0.05)
-    return what + ("" if what == "pool" or captures else " (already over)")
+    return what + ("" if what == "pool" or captures else " (none there)")
 
 
-def die_and_recover(run, rounds, seed=SEED, size=6 * MIB):
-    """So many deaths at random moments; what was seen, as lines."""
-    site = Site(run, "nginx", fakes=2)
+def die_and_recover(run, rounds, compression, seed=SEED, size=6 * MIB):
+    """So many deaths at random moments; what was seen, as a line."""
+    site = Site(run, "nginx", fakes=2,
+                conf={"artifacts": {"compression": compression}})
     dice = random.Random(seed)
     deaths = {}
     downloaders = []
     print(f"# seed {seed} (PODPROF_TEST_SEED)", flush=True)
     try:
         site.start()
-        apps = [site.fake("Big", size=size, seed=i, heap_used=2 * size)
+        apps = [site.fake("Big", size=size, seed=i, expected=2 * size)
                 for i in range(2)]
         for app in apps:
             app.sha256 = app.behaviour.sha256()
@@ -290,7 +347,7 @@ def die_and_recover(run, rounds, seed=SEED, size=6 * MIB):
 @once("kill -9 of the pool, podprof-capture or both at random moments: no "
       "half file, no job that runs for ever")
 def _(run):
-    print(f"# {die_and_recover(run, 10)}")
+    print(f"# {die_and_recover(run, 10, 'zstd')}")
 
 
 def read_until_cut(connection):
@@ -314,12 +371,12 @@ def cut_download(run, front):
     site = Site(run, front, fakes=1)
     try:
         site.start()
-        app = site.fake("Big", size=24 * MIB, heap_used=48 * MIB)
+        app = site.fake("Big", size=24 * MIB, expected=36 * MIB)
         job = site.take_whole(app)
         with socket.socket() as connection:
             # Before connect, so that little of the file fits on the way.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.settimeout(15)
+            connection.settimeout(3)
             connection.connect(("127.0.0.1", site.port))
             # As HTTP/1.1 is spoken: the connection would be kept.
             connection.sendall((
@@ -354,7 +411,7 @@ def _(run):
     try:
         site.start()
         artifacts = site.state / "artifacts"
-        apps = [site.fake("Big", size=4 * MIB, heap_used=8 * MIB)
+        apps = [site.fake("Big", size=4 * MIB, expected=9 * MIB)
                 for _ in range(3)]
         jobs = [site.take_whole(app) for app in apps]
         planted = [artifacts / f"{uuid.uuid4()}.{ending}" for ending in (
@@ -398,6 +455,13 @@ def _(run):
 
 
 # A state directory that cannot be used.
+
+def over_or_none(site, app, job_id):
+    reply = site.papi(app, f"jobs/{job_id}")
+    if reply.status == 200 and reply.json()["state"] in FINAL:
+        return reply.json()
+    return None
+
 
 def unusable(site, app, words):
     """Every address that needs the state says so; probes answer at once."""
@@ -444,6 +508,24 @@ def _(run):
         unusable(site, app, "(?i)no such|not there|missing|does not exist")
         away.rename(site.state)
         second = usable(site, app, first)
+        # It goes in the middle of a capture, and is back after its end.
+        app.behave("Stepwise", size=MIB)
+        job_id = site.take(app)
+        app.started()
+        site.state.rename(away)
+        app.behaviour.steps.release(1000)
+        until(lambda: not site.captures(), 30, "the capture is over", 0.1)
+        away.rename(site.state)
+        job = until(lambda: over_or_none(site, app, job_id), 40,
+                    "the job is over", 0.2)
+        if job["state"] == "succeeded":
+            check_whole(site.papi(app, f"jobs/{job_id}/artifact"), job)
+        else:
+            check(job["error"]["type"].split(":")[-1] in (
+                "state", "interrupted"), job["error"])
+            until(lambda: not site.files_of(job_id), 20, "its files are gone",
+                  0.1)
+        app.behave()
         site.state.rename(away)
         site.make_state()
         third = usable(site, app)
@@ -453,6 +535,34 @@ def _(run):
         away.rename(site.state)
         usable(site, app, first, second)
         equal((site.pool.pid, site.pool.alive()), (pid, True), "the pool")
+    finally:
+        site.close()
+
+
+@once("artifacts/ goes as with a disk of its own: 410; it is back: all files "
+      "are there again")
+def _(run):
+    site = Site(run, "nginx", fakes=1)
+    away = site.dir / "away"
+    try:
+        site.start()
+        app = site.fake()
+        jobs = [site.take_whole(app) for _ in range(3)]
+        names = site.files()
+        (site.state / "artifacts").rename(away)
+        for job in jobs:
+            # Once it has been noted in the row, not only seen.
+            until(lambda t=f"jobs/{job['id']}/artifact": "removed at" in
+                  site.papi(app, t).problem(410, "gone")["detail"], 30,
+                  "the loss is noted", 0.2)
+        # The empty directory that podprof may have made gives way.
+        away.rename(site.state / "artifacts")
+        for job in jobs:
+            until(lambda t=f"jobs/{job['id']}/artifact":
+                  site.papi(app, t, "HEAD").status == 200, 30,
+                  "the file is found again", 0.2)
+            check_whole(site.papi(app, f"jobs/{job['id']}/artifact"), job)
+        equal(site.files(), names, "files")
     finally:
         site.close()
 

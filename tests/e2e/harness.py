@@ -169,9 +169,10 @@ class Run:
         for number in range(18200 + os.getpid() * 17 % 800, 20600):
             number = 18200 + (number - 18200) % 800
             lock = socket.socket(socket.AF_UNIX)
-            with contextlib.suppress(OSError), \
-                    socket.create_server(("127.0.0.1", number)):
+            with contextlib.suppress(OSError):
+                # In this order: nobody probes a port that is given away.
                 lock.bind(f"\0podprof-e2e-{number}")
+                socket.create_server(("127.0.0.1", number)).close()
                 self.held_ports.append(lock)
                 return number
             lock.close()
@@ -434,7 +435,8 @@ class Site:
         until(self.socket_answers, 20, "the pool's socket is there")
 
     def socket_answers(self):
-        check(self.pool.alive(), f"the pool ended: {self.pool.text()}")
+        check(self.pool.alive(),
+              f"the pool ended: {self.pool.text()[-2000:]}")
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.socket))

@@ -36,7 +36,8 @@ pick_size(uint8_t pick)
 static void
 try_judge(const struct range_request *request, int64_t size_bytes)
 {
-	const struct range_target target = { ETAG, MODIFIED_MS, size_bytes };
+	const struct range_target target = { ETAG, MODIFIED_MS, size_bytes,
+		size_bytes % 2 == 0 };
 	int64_t first = -1, bytes = -1;
 
 	switch (range_judge(request, &target, &first, &bytes)) {

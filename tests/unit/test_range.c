@@ -14,7 +14,7 @@
 #define AFTER "Sun, 22 Nov 2026 20:25:01 GMT"
 #define SIZE 1000
 
-static const struct range_target target = { ETAG, MODIFIED_MS, SIZE };
+static const struct range_target target = { ETAG, MODIFIED_MS, SIZE, true };
 
 static const char *
 name_of(enum range_outcome outcome)
@@ -110,7 +110,8 @@ parts_are_cut_to_size(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct range_target of = { ETAG, MODIFIED_MS, cases[i].size };
+		struct range_target of = { ETAG, MODIFIED_MS, cases[i].size,
+			true };
 		enum range_outcome got = judge(&GET(.range = cases[i].range),
 		    &of, &first, &bytes);
 
@@ -145,7 +146,8 @@ what_lies_beyond_is_unsatisfiable(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct range_target of = { ETAG, MODIFIED_MS, cases[i].size };
+		struct range_target of = { ETAG, MODIFIED_MS, cases[i].size,
+			true };
 
 		if (judge(&GET(.range = cases[i].range), &of, &first,
 			&bytes) != RANGE_UNSATISFIABLE)
@@ -181,7 +183,7 @@ other_ranges_are_ignored(void **state)
 static void
 nothing_has_no_last_bytes(void **state)
 {
-	const struct range_target empty = { ETAG, MODIFIED_MS, 0 };
+	const struct range_target empty = { ETAG, MODIFIED_MS, 0, true };
 	int64_t first, bytes;
 
 	(void)state;
