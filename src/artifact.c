@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -27,6 +28,8 @@
 #define PROBE ".write-test"
 
 #define DIR_MODE 0700
+#define LOCK_TRIES 10
+#define LOCK_RETRY_MS 1
 #define DIR_MODE_SHARED 0750
 
 /* What a name ends in, after the extension. */
@@ -509,6 +512,24 @@ open_whole(const char *path)
 	    O_CLOEXEC);
 }
 
+/*
+ * Whoever looks whether it is read, or removes it, has it locked for a moment.
+ * Should it not be had, the file is read to its end all the same, but may be
+ * removed meanwhile.
+ */
+static void
+lock_shared(int fd)
+{
+	const struct timespec pause = { 0, LOCK_RETRY_MS * 1000000L };
+	int i;
+
+	for (i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			return;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 static int
 open_reader(struct artifact_reader *reader, const char *path, struct err *err)
 {
@@ -518,9 +539,7 @@ open_reader(struct artifact_reader *reader, const char *path, struct err *err)
 	if (reader->fd < 0)
 		return err_set_errno(err, ERR_STORE, errno, "cannot open %s",
 		    path);
-	/* Where that fails whoever removes it has the exclusive lock, and
-	 * check_whole() may still see it: then it is read to its end. */
-	(void)flock(reader->fd, LOCK_SH | LOCK_NB);
+	lock_shared(reader->fd);
 	if (check_whole(reader->fd, path, reader->stored, err) != 0)
 		return -1;
 	if (reader->coding == ARTIFACT_ZSTD && unpack_new(reader->fd,

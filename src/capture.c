@@ -138,17 +138,25 @@ check_disk(struct capture *c, struct err *err)
 	return 0;
 }
 
-/* Has anybody else committed?  It may have been our cancellation. */
-static bool
-is_changed(struct capture *c)
+/*
+ * Has somebody ended the job?  Looked at when others have committed, and by
+ * reading alone, as captures side by side would otherwise keep each other
+ * writing.
+ */
+static int
+check_running(struct capture *c, struct err *err)
 {
 	int64_t version;
+	struct err fault;
 
-	if (db_data_version(c->db, &version, NULL) != 0 ||
+	if (c->is_canceled || db_data_version(c->db, &version, NULL) != 0 ||
 	    version == c->data_version)
-		return false;
+		return 0;
 	c->data_version = version;
-	return true;
+	if (job_check_running(c->db, c->job.id, &fault) != 0 &&
+	    fault.code == ERR_CONFLICT)
+		return give_up(c, &fault, err);
+	return 0;
 }
 
 /* Called a few times a second, whatever happens. */
@@ -157,14 +165,13 @@ on_tick(void *ctx, struct err *err)
 {
 	struct capture *c = ctx;
 	const int64_t now_ms = clock_mono_ms();
-	const int64_t age_ms = now_ms - c->told_ms;
 
 	if (now_ms - c->looked_ms < CAPTURE_PROGRESS_MS)
 		return 0;
 	c->looked_ms = now_ms;
-	if (check_disk(c, err) != 0)
+	if (check_disk(c, err) != 0 || check_running(c, err) != 0)
 		return -1;
-	if (age_ms >= JOB_LEASE_MS / 3 || is_changed(c) ||
+	if (now_ms - c->told_ms >= JOB_LEASE_MS / 3 ||
 	    !progress_equal(&c->progress, &c->told))
 		return tell(c, err);
 	return 0;

@@ -263,6 +263,7 @@ MUST int job_remove(struct db *db, const char *state_dir, const char *id,
  * All but claim: ERR_CONFLICT if the job is not active (any more): it was
  * settled or canceled, and the work is to be thrown away.
  *
+ * check_running  whether it is that still; ERR_CONFLICT.  Writes nothing.
  * hold      the lease of a canceled job that still holds its target;
  *           ERR_CONFLICT if it does not.
  * release   it holds the target no more; of an active job nothing changes.
@@ -303,6 +304,7 @@ MUST int job_succeed(struct db *db, const char *state_dir, const char *id,
     const struct job_result *result, struct err *err);
 MUST int job_fail(struct db *db, const char *state_dir, const char *id,
     const struct err *why, struct err *err);
+MUST int job_check_running(struct db *db, const char *id, struct err *err);
 MUST int job_hold(struct db *db, const char *id, struct err *err);
 MUST int job_release(struct db *db, const char *state_dir, const char *id,
     struct err *err);

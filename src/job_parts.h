@@ -38,6 +38,9 @@ MUST int job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
 MUST int job_run_dire(const char *state_dir, struct db_stmt *stmt,
     struct err *err);
 
+/* ERR_CONFLICT: it is not active any more.  Always -1. */
+int job_refuse_inactive(const char *id, struct err *err);
+
 /* Is it the extension of some kind? */
 bool job_is_extension(const char *extension);
 

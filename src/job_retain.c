@@ -345,13 +345,6 @@ make_room(struct db *db, const char *state_dir,
 	return refuse(&store, limits, bytes, written_bytes, err);
 }
 
-static int
-refuse_inactive(const char *id, struct err *err)
-{
-	return err_set(err, ERR_CONFLICT, "job %.64s is not active any more: "
-	    "it was given up or canceled", id);
-}
-
 /* Nothing goes for the sake of one that is over. */
 static int
 check_active(struct db *db, const char *id, struct err *err)
@@ -363,7 +356,7 @@ check_active(struct db *db, const char *id, struct err *err)
 	if (found < 0)
 		return -1;
 	if (found == 0 || job_is_final(&job))
-		return refuse_inactive(id, err);
+		return job_refuse_inactive(id, err);
 	return 0;
 }
 
@@ -379,7 +372,7 @@ set_reserved(struct db *db, const char *id, int64_t bytes,
 	    db_bind_int(stmt, ":written", written_bytes, err) != 0 ||
 	    db_run(stmt, err) != 0)
 		return -1;
-	return db_changes(db) == 1 ? 0 : refuse_inactive(id, err);
+	return db_changes(db) == 1 ? 0 : job_refuse_inactive(id, err);
 }
 
 int

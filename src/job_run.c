@@ -42,6 +42,9 @@ static const char JOB_FAIL[] =
     " holds_target = 0, reserved_bytes = 0"
     " WHERE id = :id AND state IN ('queued', 'running')";
 
+static const char JOB_IS_RUNNING[] =
+    "SELECT 1 FROM jobs WHERE id = :id AND state = 'running'";
+
 static const char JOB_HOLD[] =
     "UPDATE jobs SET lease_until_ms = :lease"
     " WHERE id = :id AND state = 'canceled' AND holds_target = 1";
@@ -50,14 +53,18 @@ static const char JOB_RELEASE[] =
     "UPDATE jobs SET holds_target = 0 WHERE id = :id"
     " AND finished_at_ms IS NOT NULL AND holds_target = 1";
 
+int
+job_refuse_inactive(const char *id, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "job %.64s is not active any more: "
+	    "it was given up or canceled", id);
+}
+
 /* The update that was run must have met a row. */
 static int
 check_active(const struct db *db, const char *id, struct err *err)
 {
-	if (db_changes(db) != 1)
-		return err_set(err, ERR_CONFLICT, "job %.64s is not active "
-		    "any more: it was given up or canceled", id);
-	return 0;
+	return db_changes(db) == 1 ? 0 : job_refuse_inactive(id, err);
 }
 
 static int
@@ -221,6 +228,22 @@ job_fail(struct db *db, const char *state_dir, const char *id,
 	    db_bind_text(stmt, ":detail", why->msg, err) != 0)
 		return -1;
 	return run_last(db, state_dir, stmt, id, err);
+}
+
+int
+job_check_running(struct db *db, const char *id, struct err *err)
+{
+	struct db_stmt *stmt;
+	int rc;
+
+	if (db_prepare(db, JOB_IS_RUNNING, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":id", id, err) != 0)
+		return -1;
+	rc = db_step(stmt, err);
+	db_done(stmt);
+	if (rc == 0)
+		return job_refuse_inactive(id, err);
+	return rc < 0 ? -1 : 0;
 }
 
 int

@@ -47,7 +47,8 @@ install_packages()
 		libfcgi-dev libwebsockets-dev libcjson-dev libsqlite3-dev \
 		libssl-dev libzstd-dev libcmocka-dev valgrind xz-utils zstd \
 		python3 curl util-linux spawn-fcgi nginx apache2-bin \
-		libapache2-mod-xsendfile lighttpd systemd mandoc shellcheck sqlite3; do
+		libapache2-mod-xsendfile lighttpd systemd mandoc shellcheck \
+		sqlite3 ${more_packages:-}; do
 		has_package "$package" || missing="$missing $package"
 	done
 	command -v node >/dev/null || missing="$missing nodejs"

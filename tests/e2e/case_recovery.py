@@ -331,7 +331,8 @@ def die_and_recover(run, rounds, compression, seed=SEED, size=6 * MIB):
         whole, parts, cut = (sum(getattr(t, name) for t in downloaders)
                              for name in ("whole", "parts", "cut"))
         check(whole >= rounds // 2, f"only {whole} whole downloads")
-        check(states.count("failed") > 0, "no capture was ever hit")
+        check(states.count("failed") > rounds // 20,
+              f"only {states.count('failed')} captures were hit")
         return (f"{rounds} deaths at random moments of a capture of "
                 f"{whole_ms:.0f} ms: {deaths}; jobs left: "
                 f"{states.count('succeeded')} succeeded, "

@@ -8,6 +8,7 @@ the same machine, and fails if what is promised does not hold.
 """
 import argparse
 import hashlib
+import json
 import os
 import pathlib
 import platform
@@ -23,7 +24,7 @@ from case_load import Prober, Sloth, aborted_ten_times
 from case_recovery import SEED, database, die_and_recover, file_sha256, \
     unzstd_sha256
 from case_retention import evict_under_readers
-from harness import (App, Failed, Run, Site, check, check_artifact, equal,
+from harness import (TOP, App, Failed, Run, Site, check, check_artifact, equal,
                      in_parallel, until)
 
 MIB = 1 << 20
@@ -563,9 +564,37 @@ def getcpuprofile60(run):
         app.close()
 
 
+def browser(run):
+    """Chromium fetches and saves an artifact that is sent compressed."""
+    app = App(run, heap_mb=60)
+    site = Site(run, "nginx", fakes=0, apps={"sample": app.address})
+    try:
+        site.start()
+        job = site.wait_job("sample", site.take("sample"), 300)
+        artifact = job["artifact"]
+        href = site.papi("sample", f"jobs/{job['id']}/links",
+                         "POST").expect(201).json()["href"]
+        module = run.npm / "playwright/node_modules/playwright-core/index.js"
+        done = subprocess.run(
+            [run.nodes["22"], TOP / "tests/e2e/browser-fetch.mjs", module,
+             "/usr/bin/chromium", f"http://127.0.0.1:{site.port}", href],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=300, check=False)
+        check(done.returncode == 0, f"{done.stdout}{done.stderr}")
+        seen = json.loads(done.stdout)
+        print(f"Chromium {seen['version']}: {artifact['size'] / 1e6:.0f} MB, "
+              f"of which {artifact['storedSize'] / 1e6:.1f} MB were sent")
+        equal(seen["coding"], "zstd", "Content-Encoding")
+        equal(seen["fetched"], artifact["sha256"], "SHA-256, fetched")
+        equal(seen["saved"], artifact["sha256"], "SHA-256, saved")
+    finally:
+        site.close()
+        app.close()
+
+
 MEASUREMENTS = {function.__name__: function for function in (
     memory, freeze, waiting, slow, rows, retention, kill, abort, resume,
-    getcpuprofile60)}
+    getcpuprofile60, browser)}
 
 
 def describe_machine(run):
