@@ -1,5 +1,6 @@
 /*
- * Downloads: a thread, a file, a 64 KB piece of memory each.
+ * Downloads: a thread, a file, a 64 KB piece of memory each, and what pack.h says
+ * where the file is decompressed.
  */
 #include "download.h"
 
@@ -19,6 +20,9 @@
  * must not wait for files. */
 #define RESPONSES_MAX 16
 #define RESPONSE_MS 60000
+/* All of a download: ten minutes, and a second for each 64 kB. */
+#define DOWNLOAD_MS 600000
+#define DOWNLOAD_BYTES_PER_MS 64
 /* A client may stop reading for so long: a laptop that sleeps is given up, a
  * bad network is not. */
 #define SEND_TIMEOUT_MS 60000
@@ -174,12 +178,21 @@ send_response(struct request *request, const struct answer *answer)
 		    "%s", request->method_name, request->path, err.msg);
 }
 
+/* Who reads more slowly than that keeps the place from others, and the file
+ * from being removed; he can go on where he was by a range. */
+static int64_t
+most_ms(const struct answer *answer)
+{
+	if (answer->kind != ANSWER_FILE)
+		return RESPONSE_MS;
+	return DOWNLOAD_MS + answer->file_bytes / DOWNLOAD_BYTES_PER_MS;
+}
+
 void
 download_send(struct service *service, struct request *request_take,
     struct answer *answer_take)
 {
-	gate_set_deadline(request_take->gate,
-	    answer_take->kind == ANSWER_FILE ? 0 : RESPONSE_MS);
+	gate_set_deadline(request_take->gate, most_ms(answer_take));
 	gate_set_send_timeout(request_take->gate, SEND_TIMEOUT_MS);
 	if (answer_take->kind == ANSWER_FILE)
 		send_file(service, request_take, answer_take);

@@ -28,7 +28,8 @@
 #define RECONCILE_ROUNDS 5
 #define RECONCILE_MAX 256
 #define CGI_ROUND_S 60
-#define CGI_RECONCILE_MAX 100000
+/* As many rows as [limits] store_jobs allows. */
+#define CGI_RECONCILE_MAX 1000000
 
 struct keeper {
 	pthread_t thread;
@@ -146,8 +147,11 @@ check_dirs(struct keeper *keeper, struct err *err)
 static void
 warn_once(struct err *told, int result, const struct err *err)
 {
-	if (result == 0 ||
-	    (told->code == err->code && strcmp(told->msg, err->msg) == 0))
+	if (result == 0) {
+		told->code = 0;
+		return;
+	}
+	if (told->code == err->code && strcmp(told->msg, err->msg) == 0)
 		return;
 	log_warn("keeper", "%s", err->msg);
 	*told = *err;
@@ -301,7 +305,8 @@ is_due(const char *state_dir)
 	if (stat(path, &st) == 0 && time(NULL) - st.st_mtim.tv_sec <
 	    CGI_ROUND_S && st.st_mtim.tv_sec <= time(NULL))
 		return false;
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK, 0600);
 	if (fd < 0)
 		return false;
 	due = futimens(fd, NULL) == 0;
@@ -315,14 +320,18 @@ keeper_once(struct service *service)
 	const char *state_dir = service_conf(service)->state_dir;
 	struct job_reconciler *reconciler = NULL;
 	struct seat seat = { .service = service };
-	struct err err;
+	struct err err, fault;
+	int rc = 0;
 
 	if (!is_due(state_dir))
 		return;
-	if (settle(&seat, &err) != 0 || tidy(&seat, &err) != 0 ||
-	    ballast_make(state_dir, &err) != 0 ||
-	    job_reconciler_new(&reconciler, &err) != 0 ||
-	    reconcile(&seat, reconciler, CGI_RECONCILE_MAX, &err) != 0)
+	note(&rc, settle(&seat, &fault), &err, &fault);
+	note(&rc, tidy(&seat, &fault), &err, &fault);
+	note(&rc, ballast_make(state_dir, &fault), &err, &fault);
+	if (job_reconciler_new(&reconciler, &fault) == 0)
+		note(&rc, reconcile(&seat, reconciler, CGI_RECONCILE_MAX,
+		    &fault), &err, &fault);
+	if (rc != 0)
 		log_warn("keeper", "the state could not be tidied up: %s",
 		    err.msg);
 	job_reconciler_free(&reconciler);

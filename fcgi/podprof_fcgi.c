@@ -67,32 +67,33 @@ raise_limits(const struct conf *conf)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* On a full disk much can be done still, and removing what makes room must be:
+ * the keeper will say when it is over. */
+static int
+forgive_space(int rc, const struct err *err)
+{
+	if (rc == 0 || err->code != ERR_SPACE)
+		return rc;
+	log_error("pool", "starting on a full disk: %s", err->msg);
+	return 0;
+}
+
 /* What would make every request fail is better told at the start. */
 static int
 check_state(const struct conf *conf, struct err *err)
 {
 	struct db *db = NULL;
+	int rc;
 
-	if (artifact_check_dirs(conf->state_dir,
-	    conf->sendfile != SENDFILE_NONE, err) != 0 ||
-	    ballast_make(conf->state_dir, err) != 0 ||
-	    job_open_db(conf->state_dir, &db, err) != 0)
+	rc = artifact_check_dirs(conf->state_dir,
+	    conf->sendfile != SENDFILE_NONE, err);
+	if (rc == 0)
+		rc = ballast_make(conf->state_dir, err);
+	if (forgive_space(rc, err) != 0)
 		return -1;
+	rc = job_open_db(conf->state_dir, &db, err);
 	db_close(&db);
-	return 0;
-}
-
-/* On a full disk much can be done still, and removing what makes room must be:
- * the keeper will say when it is over. */
-static bool
-can_start(const struct conf *conf, struct err *err)
-{
-	if (check_state(conf, err) == 0)
-		return true;
-	if (err->code != ERR_SPACE)
-		return false;
-	log_error("pool", "starting on a full disk: %s", err->msg);
-	return true;
+	return forgive_space(rc, err);
 }
 
 static int
@@ -104,7 +105,7 @@ run_pool(const struct conf *conf)
 	int rc;
 
 	raise_limits(conf);
-	rc = can_start(conf, &err) ? 0 : -1;
+	rc = check_state(conf, &err);
 	if (rc == 0)
 		rc = service_new(conf, SPAWN_LOG_STDERR, &service, &err);
 	if (rc == 0)

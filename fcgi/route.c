@@ -137,9 +137,11 @@ matches(const char *pattern, const char *path, struct request *request)
 static void
 mask_secret(struct request *request)
 {
-	static const char links[] = "/private/papi/links/";
-	char *at = strstr(request->path, links);
+	static const char links[] = "/links/";
+	char *at = strstr(request->path, "/papi/");
 
+	if (at != NULL)
+		at = strstr(at, links);
 	if (at != NULL)
 		for (at += sizeof(links) - 1; *at != '\0'; at++)
 			*at = '*';
@@ -196,7 +198,6 @@ explain_nothing(const struct err *why, struct err *err)
 {
 	if (why->code == ERR_NOT_FOUND)
 		return -1;
-	log_error("route", "a link cannot be looked up: %s", why->msg);
 	return err_set(err, ERR_STORE, "links cannot be looked up now; the log "
 	    "of podprof says why");
 }
@@ -375,5 +376,9 @@ route_resume(struct seat *seat, struct request *request,
 		    request->wait.job_id, &job, &err);
 	if (rc == 0)
 		rc = request->wait.resume(seat, request, &job, answer, &err);
+	else if (err.code == ERR_NOT_FOUND &&
+	    request->wait.until == UNTIL_PREFLIGHT)
+		err_set(&err, ERR_CONFLICT, "the capture was canceled and "
+		    "removed before it had begun");
 	conclude(seat, request, answer, rc, &err);
 }

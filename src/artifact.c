@@ -28,9 +28,9 @@
 #define PROBE ".write-test"
 
 #define DIR_MODE 0700
+#define DIR_MODE_SHARED 0750
 #define LOCK_TRIES 10
 #define LOCK_RETRY_MS 1
-#define DIR_MODE_SHARED 0750
 
 /* What a name ends in, after the extension. */
 static const char *const suffixes[] = {
@@ -149,7 +149,7 @@ probe_dir(int dir_fd, const char *dir, bool is_shared, struct err *err)
 	int fd, errnum = 0, share_errnum = 0;
 
 	fd = openat(dir_fd, PROBE,
-	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return refuse_dir(dir, errno, err);
 	if (write(fd, "x", 1) != 1)

@@ -68,7 +68,9 @@ struct artifact;	/* one that is being written */
 
 /*
  * Open ID.part (0600).  One that is there already is from a capture that
- * died: it is removed.  artifacts/ is made where it is missing.  extension: "heapsnapshot", "cpuprofile".
+ * died: it is removed.  artifacts/ is made where it is missing.
+ *
+ * extension  "heapsnapshot", "cpuprofile".
  */
 MUST int artifact_create(const char *state_dir, const char *job_id,
     const char *extension, const struct artifact_form *form,

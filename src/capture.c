@@ -19,11 +19,34 @@ static const struct capture_kind *const kinds[] = {
 	[JOB_CPU_PROFILE] = &capture_cpu_profile,
 };
 
+static const struct err canceled = { ERR_CONFLICT, "the job was canceled" };
+
+/* What can last is told once, until something else is the matter. */
+static void
+warn_once(struct capture *c, const char *what, const struct err *fault)
+{
+	if (strcmp(c->warned.msg, fault->msg) == 0)
+		return;
+	log_warn("capture", "%s: %s", what, fault->msg);
+	c->warned = *fault;
+}
+
 static bool
 progress_equal(const struct job_progress *a, const struct job_progress *b)
 {
 	return a->phase == b->phase && a->done == b->done &&
 	    a->total == b->total && a->bytes == b->bytes;
+}
+
+/* The row says that it is over; what V8 goes on sending is thrown away. */
+static void
+discard(struct capture *c, const struct err *why)
+{
+	log_info("capture", "%s%s", why->msg,
+	    c->is_unstoppable ? "; waiting for the app to thaw" : "");
+	c->is_over = true;
+	c->why = *why;
+	artifact_abandon(&c->artifact);
 }
 
 /*
@@ -36,19 +59,37 @@ give_up(struct capture *c, const struct err *why, struct err *err)
 	struct err fault;
 
 	if (job_hold(c->db, c->job.id, &fault) != 0) {
-		if (fault.code == ERR_CONFLICT || !c->is_canceled)
+		if (fault.code == ERR_CONFLICT)
 			return err_set(err, why->code, "%s", why->msg);
 		/* A database that is busy for a moment. */
-		log_warn("capture", "lease not renewed: %s", fault.msg);
+		warn_once(c, "lease not renewed", &fault);
 	}
-	if (!c->is_canceled)
-		log_info("capture", "the job was canceled%s",
-		    c->is_unstoppable ? "; waiting for the app to thaw" : "");
-	c->is_canceled = true;
-	artifact_abandon(&c->artifact);
+	if (!c->is_over)
+		discard(c, &canceled);
 	if (c->is_unstoppable)
 		return 0;
-	return err_set(err, ERR_CONFLICT, "the job was canceled");
+	return err_set(err, ERR_CONFLICT, "%s", canceled.msg);
+}
+
+/* The capture has failed; where V8 does not stop, it is told of now, and
+ * waited for all the same, or the next snapshot would freeze the app again. */
+static int
+fail_now(struct capture *c, const struct err *why, struct err *err)
+{
+	struct err fault;
+
+	if (!c->is_unstoppable)
+		return err_set(err, why->code, "%s", why->msg);
+	/* The file first: on a full disk its room is what the row needs. */
+	artifact_abandon(&c->artifact);
+	if (job_fail_holding(c->db, c->conf->state_dir, c->job.id, why,
+		&fault) != 0) {
+		if (fault.code == ERR_CONFLICT)
+			return give_up(c, &fault, err);
+		return err_set(err, why->code, "%s", why->msg);
+	}
+	discard(c, why);
+	return 0;
 }
 
 /*
@@ -58,17 +99,18 @@ give_up(struct capture *c, const struct err *why, struct err *err)
 static int
 tell(struct capture *c, struct err *err)
 {
-	struct err fault = { ERR_CONFLICT, "the job was canceled" };
+	struct err fault;
 
 	c->told_ms = clock_mono_ms();
-	if (!c->is_canceled && job_set_progress(c->db, c->job.id,
-		&c->progress, &fault) == 0) {
+	if (c->is_over)
+		return give_up(c, &c->why, err);
+	if (job_set_progress(c->db, c->job.id, &c->progress, &fault) == 0) {
 		c->told = c->progress;
 		return 0;
 	}
-	if (c->is_canceled || fault.code == ERR_CONFLICT)
+	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
-	log_warn("capture", "progress not recorded: %s", fault.msg);
+	warn_once(c, "progress not recorded", &fault);
 	return 0;
 }
 
@@ -106,9 +148,9 @@ reserve_more(struct capture *c, struct err *err)
 	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
 	if (fault.code == ERR_SPACE)
-		return err_set(err, fault.code, "%s", fault.msg);
+		return fail_now(c, &fault, err);
 	/* A store that is busy is no reason to lose what is captured. */
-	log_warn("capture", "room not kept: %s", fault.msg);
+	warn_once(c, "room not kept", &fault);
 	c->reserved_bytes = written + CAPTURE_STEP_MAX_BYTES;
 	return 0;
 }
@@ -133,8 +175,8 @@ check_disk(struct capture *c, struct err *err)
 	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
 	if (fault.code == ERR_SPACE)
-		return err_set(err, fault.code, "%s", fault.msg);
-	log_warn("capture", "room not kept: %s", fault.msg);
+		return fail_now(c, &fault, err);
+	warn_once(c, "room not kept", &fault);
 	return 0;
 }
 
@@ -149,7 +191,7 @@ check_running(struct capture *c, struct err *err)
 	int64_t version;
 	struct err fault;
 
-	if (c->is_canceled || db_data_version(c->db, &version, NULL) != 0 ||
+	if (c->is_over || db_data_version(c->db, &version, NULL) != 0 ||
 	    version == c->data_version)
 		return 0;
 	c->data_version = version;
@@ -199,11 +241,12 @@ int
 capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 {
 	struct capture *c = ctx;
+	struct err fault;
 
 	if (c->artifact == NULL)
 		return 0;
-	if (artifact_write(c->artifact, data, len, err) != 0)
-		return -1;
+	if (artifact_write(c->artifact, data, len, &fault) != 0)
+		return fail_now(c, &fault, err);
 	c->progress.bytes = artifact_size(c->artifact);
 	c->progress.written_bytes = artifact_stored_bytes(c->artifact);
 	if (c->progress.written_bytes > c->reserved_bytes)

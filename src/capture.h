@@ -5,8 +5,8 @@
  *	   \______\_______\______\_______\_________\____\
  *	                  fsync, rename - succeed        fail, remove
  *
- * A job that is canceled in the middle is thrown away at once.  What V8 does
- * not stop is waited for, as the target is ours until then.
+ * A job that is canceled, or fails, in the middle is thrown away at once.  What
+ * V8 does not stop is waited for, as the target is ours until then.
  *
  * The kinds differ only in the middle: each is a file capture_KIND.c and a row
  * in capture.c.
@@ -77,7 +77,10 @@ struct capture {
 	struct job_limits limits;	/* of the store */
 	int64_t reserved_bytes;		/* in it, for this file */
 	bool is_unstoppable;		/* what runs in V8; set by the kind */
-	bool is_canceled;
+	bool is_over;		/* canceled or failed, and its bytes are thrown
+				 * away; the row says so */
+	struct err why;
+	struct err warned;		/* of what was logged last */
 	int64_t deadline_ms;		/* of the whole job, clock_mono_ms() */
 	struct job_progress progress;	/* as it is; kept by the kind */
 	int64_t freeze_ms;		/* JOB_UNKNOWN: nothing was frozen */

@@ -62,9 +62,8 @@ run(struct capture *c, struct err *err)
 			    "free; is the app in an endless loop, or stopped?");
 		return -1;
 	}
-	if (c->is_canceled)
-		return err_set(err, ERR_CONFLICT,
-		    "the job was canceled; the app has thawed");
+	if (c->is_over)
+		return err_set(err, c->why.code, "%s", c->why.msg);
 	c->freeze_ms = clock_mono_ms() - began_ms;
 	if (artifact_first(c->artifact) != '{' ||
 	    artifact_last(c->artifact) != '}')

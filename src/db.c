@@ -257,6 +257,13 @@ db_exec(struct db *db, const char *sql, struct err *err)
 	return rc == SQLITE_OK ? 0 : fail(db, rc, err);
 }
 
+int
+db_set_durable(struct db *db, bool is_durable, struct err *err)
+{
+	return db_exec(db, is_durable ? "PRAGMA synchronous = FULL" :
+	    "PRAGMA synchronous = NORMAL", err);
+}
+
 static int
 run_constant(struct db *db, const char *sql, struct err *err)
 {

@@ -41,6 +41,12 @@ void db_close(struct db **db);
  * was removed or replaced, and what is written would be lost. */
 bool db_is_current(const struct db *db);
 
+/*
+ * Whether a commit waits until it is on the disk: otherwise the last ones may
+ * be lost, in order, when the power is cut.  Not within a transaction.
+ */
+MUST int db_set_durable(struct db *db, bool is_durable, struct err *err);
+
 /* Run statements without parameters or rows. */
 MUST int db_exec(struct db *db, const char *sql, struct err *err);
 

@@ -27,7 +27,7 @@ enum err_code {
 	ERR_NOT_ACCEPTABLE,	/* in no coding that the client accepts */
 	ERR_CONFLICT,		/* something that runs excludes it */
 	ERR_GONE,		/* it was here, and is no more */
-	ERR_PRECONDITION,	/* If-Match, If-Unmodified-Since: it is not so */
+	ERR_PRECONDITION,	/* If-Match, If-Unmodified-Since: not so */
 	ERR_TOO_LARGE,		/* a body over its bound */
 	ERR_MEDIA_TYPE,		/* a body that is not JSON */
 	ERR_RANGE,		/* a Range that the file does not have */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ballast.h"
 #include "migrate.h"
 
 #define DB_NAME "podprof.db"
@@ -96,21 +97,34 @@ static const char JOB_DELIVER[] =
     " expires_at_ms = min(expires_at_ms, :now + :grace) WHERE id = :id"
     " AND state = 'succeeded' AND delivered_at_ms IS NULL";
 
+static int
+open_db(const char *path, struct db **ret_db, struct err *err)
+{
+	if (db_open(path, ret_db, err) != 0)
+		return -1;
+	if (migrate_run(*ret_db, err) == 0)
+		return 0;
+	db_close(ret_db);
+	return err_wrap(err, "%s", path);
+}
+
 int
 job_open_db(const char *state_dir, struct db **ret_db, struct err *err)
 {
 	char path[ARTIFACT_PATH_MAX];
 	struct db *db = NULL;
+	struct err fault;
+	int rc;
 
 	if (snprintf(path, sizeof(path), "%s/" DB_NAME, state_dir) >=
 	    (int)sizeof(path))
 		return err_set(err, ERR_STORE, "path too long: %s", state_dir);
-	if (db_open(path, &db, err) != 0)
-		return -1;
-	if (migrate_run(db, err) != 0) {
-		db_close(&db);
-		return err_wrap(err, "%s", path);
-	}
+	rc = open_db(path, &db, &fault);
+	/* SQLite needs some even to read, where nobody else has it open. */
+	if (rc != 0 && fault.code == ERR_SPACE && ballast_drop(state_dir))
+		rc = open_db(path, &db, &fault);
+	if (rc != 0)
+		return err_set(err, fault.code, "%s", fault.msg);
 	*ret_db = db;
 	return 0;
 }
@@ -133,9 +147,10 @@ check_room(struct db *db, const struct job_order *order,
 		return -1;
 	if (rc == 1 && job_is_final(ret_blocking))
 		return err_set(err, ERR_CONFLICT, "Snapshot already "
-		    "generating: job %s of app %s was canceled, but V8 does "
-		    "not stop before it is done; order again then",
-		    ret_blocking->id, order->app);
+		    "generating: job %s of app %s was %s, but V8 does not "
+		    "stop before it is done; order again then",
+		    ret_blocking->id, order->app,
+		    job_state_name(ret_blocking->state));
 	if (rc == 1)
 		return err_set(err, ERR_CONFLICT, "Snapshot already "
 		    "generating: job %s of app %s is %s; order again when it "
@@ -554,8 +569,8 @@ job_remove(struct db *db, const char *state_dir, const char *id,
 		return err_set(err, ERR_CONFLICT, "job %s is %s", job.id,
 		    job_state_name(job.state));
 	if (job.holds_target)
-		return err_set(err, ERR_CONFLICT, "job %s was canceled, but "
-		    "still occupies the app", job.id);
+		return err_set(err, ERR_CONFLICT, "job %s is over, but still "
+		    "occupies the app", job.id);
 	if (artifact_remove(state_dir, job.id, job_extension(job.kind), false,
 	    err) != 0)
 		return -1;

@@ -8,8 +8,9 @@
  *	   |  fail, settle    |   \ cancel
  *	   +--> failed <------+    +--> canceled      nothing leaves these three
  *
- * A job holds its target while it is active; a canceled one goes on holding it
- * until podprof-capture has let go of it, as V8 does not stop a snapshot.
+ * A job holds its target while it is active; one that was canceled, or failed
+ * in the middle of a snapshot, goes on holding it until podprof-capture has let
+ * go of it, as V8 does not stop.
  *
  * What does not fit any more is removed by whoever is there, one process at a
  * time (flock(2) on STATE_DIR/sweep): see "Making room".
@@ -127,7 +128,7 @@ struct job {
 	int64_t removed_at_ms;		/* no file of it is left */
 	enum job_removal removed_because;
 
-	char key_sha256[DIGEST_HEX_MAX];	/* of the body of its order; "" */
+	char key_sha256[DIGEST_HEX_MAX];	/* of its order's body; "" */
 
 	struct err error;		/* meaningful in JOB_FAILED */
 };
@@ -149,7 +150,8 @@ bool job_is_final(const struct job *job);
 /* True while the file can be fetched: it is there, and has not expired. */
 bool job_has_artifact(const struct job *job);
 
-/* Open STATE_DIR/podprof.db, made and migrated where needed. */
+/* Open STATE_DIR/podprof.db, made and migrated where needed; on a full disk the
+ * ballast is given up for it. */
 MUST int job_open_db(const char *state_dir, struct db **ret_db,
     struct err *err);
 
@@ -166,7 +168,7 @@ struct job_order {
 	const char *request_id;
 	int64_t profiles_max;		/* [limits] profiles */
 	const char *key;		/* Idempotency-Key; NULL: none */
-	const char *key_sha256;		/* of what was ordered by it, hex */
+	const char *key_sha256;		/* of what it ordered, hex */
 };
 
 /*
@@ -179,8 +181,8 @@ struct job_order {
  *             accepted does not count: its key is free.
  *
  *   ERR_CONFLICT    a heap snapshot of the app is queued or running (it blocks
- *                   the app, so it excludes everything), or was canceled and
- *                   still blocks it
+ *                   the app, so it excludes everything), or is over and still
+ *                   blocks it
  *   ERR_LIMIT       profiles_max profiles of the app are queued or running
  *   ERR_KEY_REUSED  the key was used for another order
  */
@@ -260,11 +262,12 @@ MUST int job_remove(struct db *db, const char *state_dir, const char *id,
  * progress  phase and numbers, JOB_UNKNOWN for those that are not known.
  * succeed   running -> succeeded.
  * fail      queued or running -> failed, with err's code and text.
+ * fail_holding  the same, but V8 goes on with what cannot be stopped.
  * All but claim: ERR_CONFLICT if the job is not active (any more): it was
  * settled or canceled, and the work is to be thrown away.
  *
  * check_running  whether it is that still; ERR_CONFLICT.  Writes nothing.
- * hold      the lease of a canceled job that still holds its target;
+ * hold      the lease of a job that is over, but still holds its target;
  *           ERR_CONFLICT if it does not.
  * release   it holds the target no more; of an active job nothing changes.
  *
@@ -304,6 +307,8 @@ MUST int job_succeed(struct db *db, const char *state_dir, const char *id,
     const struct job_result *result, struct err *err);
 MUST int job_fail(struct db *db, const char *state_dir, const char *id,
     const struct err *why, struct err *err);
+MUST int job_fail_holding(struct db *db, const char *state_dir,
+    const char *id, const struct err *why, struct err *err);
 MUST int job_check_running(struct db *db, const char *id, struct err *err);
 MUST int job_hold(struct db *db, const char *id, struct err *err);
 MUST int job_release(struct db *db, const char *state_dir, const char *id,
@@ -351,6 +356,7 @@ struct job_limits {
  * Remove files that have expired, files that a job left which did not succeed,
  * and rows of refused jobs that nobody was told of.  Each file goes before its
  * row says so; one that cannot be removed (ERR_STORE) does not keep the others.
+ * Of those that have expired, some JOB_RETAIN_ROWS at most.
  */
 MUST int job_sweep(struct db *db, const char *state_dir, struct err *err);
 

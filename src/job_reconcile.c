@@ -26,6 +26,10 @@ static const char JOB_SET_FOUND[] =
 struct job_reconciler {
 	struct artifact_scan *scan;	/* NULL: begin anew */
 	int64_t seq;			/* rows up to this were looked at */
+	/* A file that could not be looked at or removed: it does not keep the
+	 * others, unlike a fault of the database. */
+	struct err fault;
+	bool has_fault;
 };
 
 int
@@ -95,11 +99,22 @@ is_ours(const struct artifact_entry *entry)
 	    job_is_extension(entry->extension);
 }
 
+/* The first is the one that is told. */
+static void
+note_fault(struct job_reconciler *reconciler, const struct err *fault)
+{
+	if (!reconciler->has_fault)
+		reconciler->fault = *fault;
+	reconciler->has_fault = true;
+}
+
 static int
-check_entry(struct db *db, const char *state_dir, struct artifact_scan *scan,
-    const struct artifact_entry *entry, struct err *err)
+check_entry(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, const struct artifact_entry *entry,
+    struct err *err)
 {
 	int found, again = 0;
+	struct err fault;
 	struct job job;
 
 	if (!is_ours(entry))
@@ -113,10 +128,31 @@ check_entry(struct db *db, const char *state_dir, struct artifact_scan *scan,
 		again = find_again(db, state_dir, &job, entry, err);
 	if (again != 0)
 		return again < 0 ? -1 : 0;
-	if (artifact_scan_remove(scan, entry, err) != 0)
-		return -1;
+	if (artifact_scan_remove(reconciler->scan, entry, &fault) != 0) {
+		note_fault(reconciler, &fault);
+		return 0;
+	}
 	log_warn("reconcile", "removed artifacts/%s, which %s", entry->name,
 	    found == 1 ? "its job does not have" : "is of no job");
+	return 0;
+}
+
+/* Have artifacts/ open, if it is of the same state as the database: state_dir
+ * may be replaced at any moment, and the old one's files are none of the new
+ * one's.  0: it is not. */
+static int
+open_scan(struct job_reconciler *reconciler, const struct db *db,
+    const char *state_dir, struct err *err)
+{
+	if (reconciler->scan != NULL &&
+	    !artifact_scan_is_current(reconciler->scan, state_dir))
+		artifact_scan_close(&reconciler->scan);
+	if (reconciler->scan == NULL &&
+	    artifact_scan_open(state_dir, &reconciler->scan, err) != 0)
+		return -1;
+	if (db_is_current(db))
+		return 1;
+	artifact_scan_close(&reconciler->scan);
 	return 0;
 }
 
@@ -125,33 +161,18 @@ check_files(struct job_reconciler *reconciler, struct db *db,
     const char *state_dir, int max, struct err *err)
 {
 	struct artifact_entry entry;
-	bool has_failed = false;
-	int i, rc = 1;
+	int i, rc;
 
-	/* Files and rows must be of the same state: state_dir may be replaced
-	 * at any moment, and the old one's files are none of the new one's. */
-	if (reconciler->scan != NULL &&
-	    !artifact_scan_is_current(reconciler->scan, state_dir))
-		artifact_scan_close(&reconciler->scan);
-	if (reconciler->scan == NULL &&
-	    artifact_scan_open(state_dir, &reconciler->scan, err) != 0)
-		return -1;
-	if (!db_is_current(db)) {
-		artifact_scan_close(&reconciler->scan);
-		return 0;
-	}
+	rc = open_scan(reconciler, db, state_dir, err);
 	for (i = 0; rc == 1 && i < max; i++) {
-		rc = artifact_scan_next(reconciler->scan, &entry,
-		    has_failed ? NULL : err);
-		/* One that cannot be removed does not keep the others; the
-		 * first failure is the one that is told. */
-		if (rc == 1 && check_entry(db, state_dir, reconciler->scan, &entry,
-		    has_failed ? NULL : err) != 0)
-			has_failed = true;
+		rc = artifact_scan_next(reconciler->scan, &entry, err);
+		if (rc == 1 && check_entry(reconciler, db, state_dir, &entry,
+		    err) != 0)
+			return -1;
 	}
 	if (rc != 1)
 		artifact_scan_close(&reconciler->scan);
-	return rc < 0 || has_failed ? -1 : 0;
+	return rc < 0 ? -1 : 0;
 }
 
 static int
@@ -186,22 +207,31 @@ find_next_seq(struct db *db, int64_t after, int64_t *ret_seq,
 	return rc < 0 ? -1 : 0;
 }
 
+/* What is there under the name and is not the file goes, if it can. */
 static int
-check_row(struct db *db, const char *state_dir, const struct job *job,
-    struct err *err)
+check_row(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, const struct job *job, struct err *err)
 {
+	const char *extension = job_extension(job->kind);
+	struct err fault;
 	bool is_there;
 
-	if (artifact_is_there(state_dir, job->id, job_extension(job->kind),
-	    &job->sum, &is_there, err) != 0)
-		return -1;
+	if (artifact_is_there(state_dir, job->id, extension, &job->sum,
+	    &is_there, &fault) != 0) {
+		note_fault(reconciler, &fault);
+		return 0;
+	}
 	if (is_there)
 		return 0;
-	if (job_remove_files(db, state_dir, job, REMOVED_LOST, false,
-	    err) != 0)
+	if (artifact_remove(state_dir, job->id, extension, false,
+	    &fault) != 0)
+		note_fault(reconciler, &fault);
+	if (job_set_removed(db, job->id, REMOVED_LOST, err) != 0)
 		return -1;
-	log_warn("reconcile", "the file of job %s is missing or damaged",
-	    job->id);
+	/* Its row may have gone together with it. */
+	if (db_changes(db) == 1)
+		log_warn("reconcile", "the file of job %s is missing or "
+		    "damaged", job->id);
 	return 0;
 }
 
@@ -212,7 +242,6 @@ check_rows(struct job_reconciler *reconciler, struct db *db,
 	struct job batch[JOB_BATCH];
 	int64_t first = JOB_UNKNOWN, after, last;
 	size_t i, len;
-	int rc = 0;
 
 	if (find_next_seq(db, reconciler->seq, &first, err) != 0)
 		return -1;
@@ -223,18 +252,17 @@ check_rows(struct job_reconciler *reconciler, struct db *db,
 	after = first - 1;
 	last = after + max;
 	do {
-		if (read_rows(db, after, last, batch, &len,
-		    rc == 0 ? err : NULL) != 0)
+		if (read_rows(db, after, last, batch, &len, err) != 0)
 			return -1;
 		for (i = 0; i < len; i++) {
 			after = batch[i].seq;
-			if (check_row(db, state_dir, &batch[i],
-			    rc == 0 ? err : NULL) != 0)
-				rc = -1;
+			if (check_row(reconciler, db, state_dir, &batch[i],
+			    err) != 0)
+				return -1;
 		}
 	} while (len == JOB_BATCH);
 	reconciler->seq = last;
-	return rc;
+	return 0;
 }
 
 int
@@ -246,10 +274,13 @@ job_reconcile(struct job_reconciler *reconciler, struct db *db,
 	rc = job_lock_store(state_dir, 0, &lock, err);
 	if (rc != 1)
 		return rc;
+	reconciler->has_fault = false;
 	rc = check_files(reconciler, db, state_dir, max, err);
-	if (check_rows(reconciler, db, state_dir, max,
-	    rc == 0 ? err : NULL) != 0)
-		rc = -1;
+	if (rc == 0)
+		rc = check_rows(reconciler, db, state_dir, max, err);
 	job_unlock_store(&lock);
+	if (rc == 0 && reconciler->has_fault)
+		return err_set(err, reconciler->fault.code, "%s",
+		    reconciler->fault.msg);
 	return rc;
 }

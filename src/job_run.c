@@ -39,7 +39,7 @@ static const char JOB_SUCCEED[] =
 static const char JOB_FAIL[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
     " finished_at_ms = :now, error = :error, error_detail = :detail,"
-    " holds_target = 0, reserved_bytes = 0"
+    " holds_target = :holds, reserved_bytes = 0"
     " WHERE id = :id AND state IN ('queued', 'running')";
 
 static const char JOB_IS_RUNNING[] =
@@ -47,7 +47,7 @@ static const char JOB_IS_RUNNING[] =
 
 static const char JOB_HOLD[] =
     "UPDATE jobs SET lease_until_ms = :lease"
-    " WHERE id = :id AND state = 'canceled' AND holds_target = 1";
+    " WHERE id = :id AND finished_at_ms IS NOT NULL AND holds_target = 1";
 
 static const char JOB_RELEASE[] =
     "UPDATE jobs SET holds_target = 0 WHERE id = :id"
@@ -200,6 +200,7 @@ job_succeed(struct db *db, const char *state_dir, const char *id,
 	const struct artifact_sum *sum = result->sum;
 	int64_t now_ms = clock_utc_ms();
 	struct db_stmt *stmt;
+	int rc;
 
 	if (prepare_end(db, JOB_SUCCEED, id, now_ms, &stmt, err) != 0 ||
 	    db_bind_int(stmt, ":expires", now_ms + result->keep_ms, err) != 0 ||
@@ -212,7 +213,24 @@ job_succeed(struct db *db, const char *state_dir, const char *id,
 	    db_bind_text(stmt, ":stored_sha256", sum->stored_sha256,
 	    err) != 0 ||
 	    db_bind_text(stmt, ":coding", artifact_coding_name(sum->coding),
-	    err) != 0)
+	    err) != 0 || db_set_durable(db, true, err) != 0)
+		return -1;
+	/* After a power cut, a file whose row did not say so would go. */
+	rc = run_last(db, state_dir, stmt, id, err);
+	(void)!db_set_durable(db, false, NULL);
+	return rc;
+}
+
+static int
+set_failed(struct db *db, const char *state_dir, const char *id,
+    const struct err *why, bool holds_target, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_end(db, JOB_FAIL, id, clock_utc_ms(), &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":error", err_name(why->code), err) != 0 ||
+	    db_bind_text(stmt, ":detail", why->msg, err) != 0 ||
+	    db_bind_int(stmt, ":holds", holds_target, err) != 0)
 		return -1;
 	return run_last(db, state_dir, stmt, id, err);
 }
@@ -221,13 +239,14 @@ int
 job_fail(struct db *db, const char *state_dir, const char *id,
     const struct err *why, struct err *err)
 {
-	struct db_stmt *stmt;
+	return set_failed(db, state_dir, id, why, false, err);
+}
 
-	if (prepare_end(db, JOB_FAIL, id, clock_utc_ms(), &stmt, err) != 0 ||
-	    db_bind_text(stmt, ":error", err_name(why->code), err) != 0 ||
-	    db_bind_text(stmt, ":detail", why->msg, err) != 0)
-		return -1;
-	return run_last(db, state_dir, stmt, id, err);
+int
+job_fail_holding(struct db *db, const char *state_dir, const char *id,
+    const struct err *why, struct err *err)
+{
+	return set_failed(db, state_dir, id, why, true, err);
 }
 
 int

@@ -16,7 +16,8 @@ static const char JOB_HOLDING[] =
 static const char JOB_INTERRUPT[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
     " finished_at_ms = :now, error = :error, error_detail = :detail,"
-    " holds_target = 0, reserved_bytes = 0 WHERE id = :id AND state IN ('queued', 'running')"
+    " holds_target = 0, reserved_bytes = 0"
+    " WHERE id = :id AND state IN ('queued', 'running')"
     " AND revision = :revision AND lease_until_ms = :lease";
 
 /* The first reason counts. */
@@ -315,7 +316,7 @@ sweep_expired(struct db *db, const char *state_dir, struct err *err)
 	const int64_t now_ms = clock_utc_ms();
 	struct job batch[JOB_BATCH];
 	struct err fault;
-	size_t i, len;
+	size_t i, len, n = 0;
 	int rc = 0;
 
 	do {
@@ -330,7 +331,8 @@ sweep_expired(struct db *db, const char *state_dir, struct err *err)
 			after.expires_at_ms = batch[i].expires_at_ms;
 			memcpy(after.id, batch[i].id, sizeof(after.id));
 		}
-	} while (len == JOB_BATCH);
+		n += len;
+	} while (len == JOB_BATCH && n < JOB_RETAIN_ROWS);
 	return rc;
 }
 

@@ -283,6 +283,7 @@ def _(run):
             equal(list((site.state / "artifacts").iterdir()), [],
                   "files left")
             app.behave()
-            site.take_whole(app)
+            job = site.wait_job(app, site.take_free(app))
+            equal(job["state"], "succeeded", f"state, {job['error']}")
         finally:
             site.close()

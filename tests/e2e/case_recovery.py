@@ -159,6 +159,39 @@ def _(run):
         lambda: fill_in_the_middle(run, "apache-cgid", ways[:2])])
 
 
+def full_before_anybody_looks(run, front):
+    with tmpfs(run.subdir("small"), "size=16m,mode=0755") as small:
+        site = Site(run, front, fakes=1, state=small / "state", conf={
+            "limits": {"min_free_bytes": 0}})
+        try:
+            site.start()
+            app = site.fake()
+            job = site.take_whole(app)
+            if not site.cgi:
+                site.pool.stop()
+            with filled(small):
+                if not site.cgi:
+                    site.start_pool()
+                for _ in range(3):
+                    equal(site.job(app, job["id"]), job, "the job")
+                    equal(site.jobs(app), [job], "the list")
+                    check_whole(site.papi(
+                        app, f"jobs/{job['id']}/artifact"), job)
+                    site.papi(app, "takeMemorySnapshot").papi_error(
+                        507, None, "space")
+                    site.request("GET", "/livez").expect(200)
+            works_again(site, app)
+        finally:
+            site.close()
+
+
+@once("a disk that is full when podprof starts, or when CGI comes: what there "
+      "is can be had")
+def _(run):
+    in_parallel({front: lambda f=front: full_before_anybody_looks(run, f)
+                 for front in ("nginx", "apache-cgid")})
+
+
 # Death at any moment.
 
 class Downloader(threading.Thread):

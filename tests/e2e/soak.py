@@ -358,8 +358,6 @@ def insert_jobs(site, app, count):
                     *(("space", "The disk is full.") if state == "failed"
                       else (None, None)), job_id))
         db.commit()
-        db.execute("ANALYZE")
-        db.commit()
         return db.execute("SELECT id FROM jobs ORDER BY seq LIMIT 1 OFFSET ?",
                           (count // 2,)).fetchone()[0]
 
