@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "log.h"
 
 #define BASE_BYTES (4 << 20)
 #define HEAP_PERCENT 160
@@ -55,6 +56,11 @@ run(struct capture *c, struct err *err)
 	rc = capture_call(c, "HeapProfiler.takeHeapSnapshot",
 	    "{\"reportProgress\":true}", CAPTURE_SILENCE_MS, &stream, err);
 	c->is_unstoppable = false;
+	if (c->is_over) {
+		if (rc == 0)
+			log_info("capture", "the app has thawed");
+		return err_set(err, c->why.code, "%s", c->why.msg);
+	}
 	if (rc != 0) {
 		if (err != NULL && err->code == ERR_TARGET_TIMEOUT)
 			(void)err_wrap(err, "since Node 22 the inspector "
@@ -62,8 +68,6 @@ run(struct capture *c, struct err *err)
 			    "free; is the app in an endless loop, or stopped?");
 		return -1;
 	}
-	if (c->is_over)
-		return err_set(err, c->why.code, "%s", c->why.msg);
 	c->freeze_ms = clock_mono_ms() - began_ms;
 	if (artifact_first(c->artifact) != '{' ||
 	    artifact_last(c->artifact) != '}')

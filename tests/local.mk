@@ -42,5 +42,6 @@ EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2
 	tests/e2e/case_links.py tests/e2e/case_list.py \
 	tests/e2e/case_load.py tests/e2e/case_papi.py \
 	tests/e2e/case_recovery.py tests/e2e/case_retention.py \
-	tests/e2e/case_sendfile.py tests/e2e/browser-fetch.mjs \
-	tests/e2e/read-snapshot.js tests/e2e/devtools-read.mjs
+	tests/e2e/case_sendfile.py tests/e2e/case_state.py \
+	tests/e2e/browser-fetch.mjs tests/e2e/read-snapshot.js \
+	tests/e2e/devtools-read.mjs

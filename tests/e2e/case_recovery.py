@@ -573,9 +573,8 @@ def _(run):
         site.close()
 
 
-@once("artifacts/ goes as with a disk of its own: 410; it is back: all files "
-      "are there again")
-def _(run):
+def lose_files(run):
+    """artifacts/ goes as if it were on a disk of its own, and is back."""
     site = Site(run, "nginx", fakes=1)
     away = site.dir / "away"
     try:
@@ -618,8 +617,7 @@ def over_mounted(path, shadow):
         subprocess.run(["umount", shadow], check=True)
 
 
-@once("a state directory that becomes read-only: 503, then all works again")
-def _(run):
+def become_read_only(run):
     site = Site(run, "nginx", fakes=1)
     with tmpfs(run.subdir("ro"), "size=64m,mode=0755") as small:
         cgi = Site(run, "apache-cgid", fakes=1, state=small / "state", conf={
@@ -650,6 +648,13 @@ def _(run):
         finally:
             site.close()
             cgi.close()
+
+
+@once("a state directory that becomes read-only: 503, then all works again; "
+      "artifacts/ that goes and is back: 410, then all files are there again")
+def _(run):
+    # Mostly waiting, hence side by side.
+    in_parallel([lambda: become_read_only(run), lambda: lose_files(run)])
 
 
 # Versions.

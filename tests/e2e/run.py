@@ -30,6 +30,7 @@ import case_papi  # noqa: F401
 import case_recovery  # noqa: F401
 import case_retention  # noqa: F401
 import case_sendfile  # noqa: F401
+import case_state  # noqa: F401
 from harness import CASES, App, Run, Site
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")

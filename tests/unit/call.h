@@ -83,6 +83,7 @@ static inline int
 tear_down(void **state)
 {
 	(void)state;
+	front_drop_log();
 	end_call();
 	seat_fini(&seat);
 	service_free(&service);

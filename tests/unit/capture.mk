@@ -6,10 +6,26 @@ tests_unit_test_jsoncut_LDADD = $(UNIT_LIBS)
 tests_unit_test_cdp_SOURCES = tests/unit/test_cdp.c
 tests_unit_test_cdp_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cdp_LDADD = $(UNIT_LIBS)
-UNIT_SRC += tests/unit/test_capture
+UNIT_SRC += tests/unit/test_capture tests/unit/test_capture_cancel \
+	tests/unit/test_capture_room tests/unit/test_capture_growth
 tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
 tests_unit_test_capture_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
 	-Wl,--wrap=fsync
-EXTRA_DIST += tests/unit/inspector.h
+tests_unit_test_capture_cancel_SOURCES = tests/unit/test_capture_cancel.c
+tests_unit_test_capture_cancel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_cancel_LDADD = $(UNIT_LIBS)
+tests_unit_test_capture_cancel_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsync,--wrap=clock_mono_ms
+tests_unit_test_capture_room_SOURCES = tests/unit/test_capture_room.c
+tests_unit_test_capture_room_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_room_LDADD = $(UNIT_LIBS)
+tests_unit_test_capture_room_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=job_reserve,--wrap=file_free_bytes
+tests_unit_test_capture_growth_SOURCES = tests/unit/test_capture_growth.c
+tests_unit_test_capture_growth_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_growth_LDADD = $(UNIT_LIBS)
+tests_unit_test_capture_growth_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=job_reserve,--wrap=file_free_bytes
+EXTRA_DIST += tests/unit/inspector.h tests/unit/captures.h tests/unit/room.h

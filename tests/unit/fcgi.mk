@@ -4,8 +4,10 @@ UNIT_FRONT += tests/unit/test_params tests/unit/test_negotiate \
 	tests/unit/test_range \
 	tests/unit/test_order tests/unit/test_answer tests/unit/test_auth \
 	tests/unit/test_gate tests/unit/test_request tests/unit/test_route \
-	tests/unit/test_download tests/unit/test_pool
-EXTRA_DIST += tests/unit/front.h tests/unit/site.h
+	tests/unit/test_view tests/unit/test_handle_jobs \
+	tests/unit/test_handle_links tests/unit/test_download \
+	tests/unit/test_keeper tests/unit/test_pool
+EXTRA_DIST += tests/unit/front.h tests/unit/site.h tests/unit/call.h
 tests_unit_test_params_SOURCES = tests/unit/test_params.c
 tests_unit_test_params_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_params_LDADD = $(FRONT_LIBS)
@@ -34,9 +36,31 @@ tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_route_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
 tests_unit_test_route_LDADD = $(FRONT_LIBS)
+tests_unit_test_view_SOURCES = tests/unit/test_view.c
+tests_unit_test_view_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_view_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
+tests_unit_test_view_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_jobs_SOURCES = tests/unit/test_handle_jobs.c
+tests_unit_test_handle_jobs_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_jobs_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=job_cancel
+tests_unit_test_handle_jobs_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_links_SOURCES = tests/unit/test_handle_links.c
+tests_unit_test_handle_links_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_links_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=clock_utc_ms
+tests_unit_test_handle_links_LDADD = $(FRONT_LIBS)
 tests_unit_test_download_SOURCES = tests/unit/test_download.c
 tests_unit_test_download_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_download_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=service_hand_over,--wrap=gate_set_deadline
 tests_unit_test_download_LDADD = $(FRONT_LIBS)
+tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c
+tests_unit_test_keeper_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_keeper_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=ballast_make \
+	-Wl,--wrap=artifact_free_bytes,--wrap=job_settle
+tests_unit_test_keeper_LDADD = $(FRONT_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pool_LDADD = $(FRONT_LIBS)

@@ -60,30 +60,47 @@ front_output(int fd)
 	return text;
 }
 
-/* Keep what is written to descriptor 2 until front_end_log(). */
-struct front_log {
+/* What is written to descriptor 2, kept by front_begin_log(). */
+static struct {
 	int kept;	/* the descriptor that was there */
-	int fd;
-};
+	int fd;		/* 0: none is kept */
+} front_log;
 
-static inline struct front_log
+static inline void
 front_begin_log(void)
 {
-	struct front_log log = { .kept = dup(2),
-		.fd = memfd_create("log", MFD_CLOEXEC) };
-
-	assert_true(log.kept >= 0 && log.fd >= 0);
-	assert_int_equal(dup2(log.fd, 2), 2);
-	return log;
+	assert_int_equal(front_log.fd, 0);
+	front_log.kept = dup(2);
+	front_log.fd = memfd_create("log", MFD_CLOEXEC);
+	assert_true(front_log.kept >= 0 && front_log.fd > 0);
+	assert_int_equal(dup2(front_log.fd, 2), 2);
 }
 
-/* What was written; as front_output(). */
+/* What was written so far; as front_output(). */
 static inline const char *
-front_end_log(struct front_log log)
+front_read_log(void)
 {
-	assert_int_equal(dup2(log.kept, 2), 2);
-	assert_int_equal(close(log.kept), 0);
-	return front_output(log.fd);
+	return front_output(dup(front_log.fd));
+}
+
+/* What was written; from now on it goes where it went before. */
+static inline const char *
+front_end_log(void)
+{
+	const int fd = front_log.fd;
+
+	front_log.fd = 0;
+	assert_int_equal(dup2(front_log.kept, 2), 2);
+	assert_int_equal(close(front_log.kept), 0);
+	return front_output(fd);
+}
+
+/* The same for a test that did not come so far: it may tell why. */
+static inline void
+front_drop_log(void)
+{
+	if (front_log.fd != 0)
+		(void)fputs(front_end_log(), stderr);
 }
 
 /* FastCGI: record types. */

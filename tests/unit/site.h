@@ -147,6 +147,27 @@ site_finish(const struct site *site, struct db *db, const char *job_id,
 	    err);
 }
 
+/* Order a heap snapshot of the first app, and take it; its id. */
+static inline void
+site_take(struct site *site, size_t len, char ret_id[UUID_MAX])
+{
+	const struct job_order order = { .app = site->apps[0].name,
+		.pod = site->conf.pod, .kind = JOB_HEAP_SNAPSHOT,
+		.method = METHOD_AUTO, .duration_ms = JOB_UNKNOWN,
+		.interval_us = JOB_UNKNOWN, .requested_by = "oda",
+		.request_id = "r", .profiles_max = 9 };
+	struct job job;
+	struct err err;
+	bool is_new;
+
+	assert_ok(job_create(site->db, site->state_dir, &order, &job, &is_new,
+	    &err), err);
+	assert_true(is_new);
+	site_attach(site->db, job.id);
+	site_finish(site, site->db, job.id, JOB_HEAP_SNAPSHOT, len);
+	memcpy(ret_id, job.id, UUID_MAX);
+}
+
 static inline void
 site_fail(struct site *site, const char *job_id, enum err_code code,
     const char *text)
@@ -167,6 +188,18 @@ site_job(struct site *site, const char *app, const char *job_id)
 	assert_ok(job_get(site->db, site->state_dir, app, "pod-1", job_id,
 	    &job, &err), err);
 	return job;
+}
+
+/* Where a job's file is stored. */
+static inline void
+site_path(struct site *site, const char *job_id, char out[400])
+{
+	const struct job job = site_job(site, site->apps[0].name, job_id);
+	char name[ARTIFACT_NAME_MAX];
+
+	artifact_file_name(job_id, job_extension(job.kind), job.sum.coding,
+	    name);
+	(void)snprintf(out, 400, "%s/artifacts/%s", site->state_dir, name);
 }
 
 static inline int

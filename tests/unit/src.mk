@@ -25,7 +25,8 @@ tests_unit_test_log_LDADD = $(UNIT_LIBS)
 tests_unit_test_file_SOURCES = tests/unit/test_file.c
 tests_unit_test_file_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
-	-Wl,--wrap=fsync -Wl,--wrap=rename -Wl,--wrap=fchown
+	-Wl,--wrap=fsync -Wl,--wrap=rename -Wl,--wrap=fchown \
+	-Wl,--wrap=statvfs
 tests_unit_test_file_LDADD = $(UNIT_LIBS)
 tests_unit_test_ini_SOURCES = tests/unit/test_ini.c
 tests_unit_test_ini_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -174,8 +174,10 @@ static const struct artifact_form identity_form = {
 	.coding = ARTIFACT_IDENTITY,
 };
 
+/* Write the file of a running job, of so many bytes, and let it succeed. */
 static inline void
-succeed(struct fixture *f, struct db *db, const char *id)
+succeed_with(struct fixture *f, struct db *db, const char *id,
+    const char *extension, size_t len)
 {
 	struct job_result result = {
 		.freeze_ms = 120, .memory_after_bytes = 60000000,
@@ -183,14 +185,25 @@ succeed(struct fixture *f, struct db *db, const char *id)
 	};
 	struct artifact *artifact = NULL;
 	struct artifact_sum sum;
+	char *bytes = malloc(len);
 	struct err err;
 
-	assert_ok(artifact_create(f->dir, id, "heapsnapshot", &identity_form,
+	assert_non_null(bytes);
+	memset(bytes, 'x', len);
+	memcpy(bytes, "{}", 2);
+	assert_ok(artifact_create(f->dir, id, extension, &identity_form,
 	    &artifact, &err), err);
-	assert_ok(artifact_write(artifact, "{}", 2, &err), err);
+	assert_ok(artifact_write(artifact, bytes, len, &err), err);
 	assert_ok(artifact_commit(&artifact, &sum, &err), err);
+	free(bytes);
 	result.sum = &sum;
 	assert_ok(job_succeed(db, f->dir, id, &result, &err), err);
+}
+
+static inline void
+succeed(struct fixture *f, struct db *db, const char *id)
+{
+	succeed_with(f, db, id, "heapsnapshot", 2);
 }
 
 /* A heap snapshot that was taken. */
@@ -205,6 +218,54 @@ create_succeeded(struct fixture *f)
 	return get(f, job.id);
 }
 
+/* One whose file has so many bytes. */
+static inline struct job
+create_stored(struct fixture *f, enum job_kind kind, size_t len)
+{
+	struct job job = create(f, kind);
+
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	succeed_with(f, f->db, job.id, job_extension(kind), len);
+	return get(f, job.id);
+}
+
+/* An accepted one that runs in this process. */
+static inline struct job
+create_running(struct fixture *f, enum job_kind kind)
+{
+	struct job job = create_accepted(f, kind);
+
+	return claim(f, job.id, &f->self);
+}
+
+/* The number n of a row, of a statement that is a constant; :id is id where
+ * that is not NULL. */
+static inline int64_t
+number_of(struct fixture *f, const char *sql, const char *id)
+{
+	struct db_stmt *stmt;
+	struct err err;
+	int64_t n;
+
+	assert_ok(db_prepare(f->db, sql, &stmt, &err), err);
+	if (id != NULL)
+		assert_ok(db_bind_text(stmt, ":id", id, &err), err);
+	assert_int_equal(db_step(stmt, &err), 1);
+	n = db_column_int(stmt, "n", JOB_UNKNOWN);
+	db_done(stmt);
+	return n;
+}
+
+static inline bool
+has_row(struct fixture *f, const char *id)
+{
+	static const char COUNT[] =
+	    "SELECT count(*) AS n FROM jobs WHERE id = :id";
+
+	return number_of(f, COUNT, id) == 1;
+}
+
 static inline struct db *
 open_other(const struct fixture *f)
 {
@@ -213,6 +274,23 @@ open_other(const struct fixture *f)
 
 	assert_ok(job_open_db(f->dir, &db, &err), err);
 	return db;
+}
+
+struct seen {
+	char ids[200][UUID_MAX];
+	size_t len;
+	size_t stop_at;
+};
+
+static inline int
+collect(void *ctx, const struct job *job, struct err *err)
+{
+	struct seen *seen = ctx;
+
+	if (seen->len == seen->stop_at)
+		return err_set(err, ERR_TOO_LARGE, "enough");
+	memcpy(seen->ids[seen->len++], job->id, UUID_MAX);
+	return 0;
 }
 
 static inline int

@@ -4,6 +4,11 @@ UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
 	tests/unit/test_artifact_dir tests/unit/test_artifact_read \
 	tests/unit/test_artifact_remove tests/unit/test_ballast \
 	tests/unit/test_link tests/unit/test_job \
+	tests/unit/test_job_list tests/unit/test_job_schema \
+	tests/unit/test_job_key tests/unit/test_job_cancel \
+	tests/unit/test_job_plan tests/unit/test_job_retain \
+	tests/unit/test_job_reserve tests/unit/test_job_reconcile \
+	tests/unit/test_job_space \
 	tests/unit/test_job_settle tests/unit/test_job_json \
 	tests/unit/test_job_many
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
@@ -49,7 +54,7 @@ tests_unit_test_ballast_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ballast_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=statvfs,--wrap=posix_fallocate
 tests_unit_test_ballast_LDADD = $(UNIT_LIBS)
-EXTRA_DIST += tests/unit/store.h
+EXTRA_DIST += tests/unit/store.h tests/unit/disk.h
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 tests_unit_test_link_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_link_LDFLAGS = $(AM_LDFLAGS) \
@@ -59,6 +64,47 @@ tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
 tests_unit_test_job_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_list_SOURCES = tests/unit/test_job_list.c
+tests_unit_test_job_list_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_list_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_list_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_schema_SOURCES = tests/unit/test_job_schema.c
+tests_unit_test_job_schema_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_schema_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_schema_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_key_SOURCES = tests/unit/test_job_key.c
+tests_unit_test_job_key_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_key_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_key_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_cancel_SOURCES = tests/unit/test_job_cancel.c
+tests_unit_test_job_cancel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_cancel_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_cancel_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_plan_SOURCES = tests/unit/test_job_plan.c
+tests_unit_test_job_plan_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_job_plan_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=sqlite3_prepare_v3
+tests_unit_test_job_plan_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_retain_SOURCES = tests/unit/test_job_retain.c
+tests_unit_test_job_retain_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_retain_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=file_free_bytes,--wrap=flock
+tests_unit_test_job_retain_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_reserve_SOURCES = tests/unit/test_job_reserve.c
+tests_unit_test_job_reserve_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_reserve_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=file_free_bytes \
+	-Wl,--wrap=nanosleep,--wrap=clock_mono_ms
+tests_unit_test_job_reserve_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_reconcile_SOURCES = tests/unit/test_job_reconcile.c
+tests_unit_test_job_reconcile_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_reconcile_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=artifact_is_there
+tests_unit_test_job_reconcile_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_space_SOURCES = tests/unit/test_job_space.c
+tests_unit_test_job_space_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_job_space_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_space_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_settle_SOURCES = tests/unit/test_job_settle.c
 tests_unit_test_job_settle_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_job_settle_LDFLAGS = $(AM_LDFLAGS) \

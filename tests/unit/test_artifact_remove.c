@@ -201,6 +201,38 @@ readers_are_spared(void **state)
 	assert_false(is_there(f->zst_path));
 }
 
+static void
+reading_is_seen(void **state)
+{
+	struct fixture *f = *state;
+	struct artifact_sum sum = put_whole(f, &zstd_form, "{}", 2, 2);
+	struct artifact_reader *reader;
+	struct other_reader other;
+
+	assert_false(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	reader = open_reader(f, &sum);
+	assert_true(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	/* To look is not to take: it is seen by the next one, too. */
+	assert_true(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	assert_false(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_IDENTITY));
+	assert_false(artifact_is_read(f->dir, "../x", "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	artifact_close(&reader);
+	assert_false(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	other_reader_start(f, &sum, &other);
+	assert_true(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+	other_reader_end(&other);
+	remove_all(f);
+	assert_false(artifact_is_read(f->dir, JOB, "heapsnapshot",
+	    ARTIFACT_ZSTD));
+}
+
 /* Where there are no locks at all, room is made all the same. */
 static void
 without_locks_files_go(void **state)
@@ -427,12 +459,42 @@ failing_scan_is_told(void **state)
 	assert_null(scan);
 }
 
+static void
+directory_is_the_one_that_was_opened(void **state)
+{
+	struct fixture *f = *state;
+	struct artifact_scan *scan = open_scan(f);
+	char moved[310];
+	int64_t bytes = -1;
+	struct err err;
+
+	assert_true(artifact_scan_is_current(scan, f->dir));
+	assert_ok(artifact_free_bytes(f->dir, &bytes, &err), err);
+	assert_true(bytes >= 0);
+	(void)snprintf(moved, sizeof(moved), "%s.old", f->artifacts);
+	assert_int_equal(rename(f->artifacts, moved), 0);
+	assert_false(artifact_scan_is_current(scan, f->dir));
+	/* Where it is missing it is made, on the disk of the other. */
+	bytes = -1;
+	assert_ok(artifact_free_bytes(f->dir, &bytes, &err), err);
+	assert_true(bytes >= 0);
+	assert_err(artifact_free_bytes(f->part, &bytes, &err), err, ERR_STORE,
+	    f->part);
+	assert_int_equal(mkdir(f->artifacts, 0700), 0);
+	assert_false(artifact_scan_is_current(scan, f->dir));
+	assert_int_equal(rmdir(f->artifacts), 0);
+	assert_int_equal(rename(moved, f->artifacts), 0);
+	assert_true(artifact_scan_is_current(scan, f->dir));
+	artifact_scan_close(&scan);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(all_files_of_a_job_are_removed),
 		TEST(readers_are_spared),
+		TEST(reading_is_seen),
 		TEST(without_locks_files_go),
 		TEST(reader_goes_on_when_the_file_is_removed),
 		TEST(file_removed_before_the_lock_is_gone),
@@ -440,6 +502,7 @@ main(void)
 		TEST(names_of_ours_are_found),
 		TEST(foreign_names_are_passed_over),
 		TEST(failing_scan_is_told),
+		TEST(directory_is_the_one_that_was_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

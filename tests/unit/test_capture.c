@@ -2,28 +2,9 @@
  * capture: a whole job against a scripted inspector and a real database, and
  * what is left of it when something fails in the middle.
  */
-#include "test.h"
+#include "captures.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <poll.h>
-#include <sys/stat.h>
-
-#include "capture.h"
-#include "clock.h"
-#include "inspector.h"
-
-#define FACTS                                                                  \
-	"{\"result\":{\"type\":\"string\",\"value\":\"{\\\"pid\\\":7,"         \
-	"\\\"node\\\":\\\"v20.20.2\\\",\\\"rss\\\":1000,"                      \
-	"\\\"heapUsed\\\":500}\"}}"
-
-static char dir[256];
-static struct inspector in;
-static struct conf *conf;
-static struct db *db;
-static struct job job;
-static char heard[4096];
 
 /* Failures to inject, by call; 0: none. */
 static int write_errno;
@@ -51,123 +32,6 @@ __wrap_fsync(int fd)
 		return __real_fsync(fd);
 	errno = fsync_errno;
 	return -1;
-}
-
-/* What the app does with a method; NULL: reply with an empty result. */
-typedef bool method_fn(int fd, long long id, const char *method);
-static method_fn *on_method;
-
-static void
-reply(int fd, long long id, const char *result)
-{
-	char text[4096];
-
-	(void)snprintf(text, sizeof(text), "{\"id\":%lld,\"result\":%s}", id,
-	    result);
-	inspector_say(fd, text);
-}
-
-static void
-script(struct inspector *self, int fd, int n)
-{
-	(void)n;
-	inspector_read_head(self, fd);
-	if (strstr(self->request, "/json/list") != NULL) {
-		inspector_answer(fd, 200, "[{\"type\":\"node\","
-		    "\"webSocketDebuggerUrl\":\"ws://127.0.0.1/u\"}]");
-		return;
-	}
-	inspector_upgrade(self, fd);
-	while (inspector_hear(fd, heard, sizeof(heard)) == 0x81) {
-		long long id = 0;
-		char method[128] = "";
-
-		(void)sscanf(heard, "{\"id\":%lld,\"method\":\"%127[^\"]\"",
-		    &id, method);
-		if (on_method != NULL && on_method(fd, id, method))
-			continue;
-		if (strcmp(method, "Runtime.evaluate") == 0)
-			reply(fd, id, FACTS);
-		else
-			reply(fd, id, "{}");
-	}
-}
-
-static void
-begin(enum job_kind kind, int64_t duration_ms, const char *limits,
-    method_fn *fn)
-{
-	char path[300], text[600];
-	char *const env[] = { NULL };
-	struct job_order order = {
-		.app = "sample",
-		.pod = "pod-1",
-		.kind = kind,
-		.method = METHOD_AUTO,
-		.duration_ms = duration_ms,
-		.interval_us = JOB_UNKNOWN,
-		.requested_by = "tester",
-		.request_id = "r-1",
-		.profiles_max = 4,
-	};
-	bool is_new;
-	struct err err;
-	FILE *file;
-
-	write_errno = fsync_errno = 0;
-	on_method = fn;
-	test_make_dir(dir);
-	inspector_start(&in, script);
-	(void)snprintf(path, sizeof(path), "%s/podprof.conf", dir);
-	(void)snprintf(text, sizeof(text), "[podprof]\nstate_dir = %s\n"
-	    "pod = pod-1\nlog_level = error\n[app sample]\n"
-	    "inspector = 127.0.0.1:%u\n[limits]\n%s\n", dir,
-	    (unsigned)in.port, limits);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-	assert_ok(conf_load(path, env, &conf, &err), err);
-	assert_ok(artifact_check_dirs(dir, false, &err), err);
-	assert_ok(job_open_db(dir, &db, &err), err);
-	assert_ok(job_create(db, dir, &order, &job, &is_new, &err), err);
-}
-
-static void
-end(void)
-{
-	write_errno = fsync_errno = 0;
-	db_close(&db);
-	conf_free(&conf);
-	inspector_stop(&in);
-	test_remove_dir(dir);
-}
-
-static void
-read_job(void)
-{
-	struct err err;
-
-	assert_ok(job_get(db, dir, "sample", "pod-1", job.id, &job, &err),
-	    err);
-}
-
-static int
-count_files(void)
-{
-	char path[300];
-	struct dirent *entry;
-	DIR *d;
-	int n = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/artifacts", dir);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((entry = readdir(d)) != NULL)
-		if (entry->d_name[0] != '.')
-			n++;
-	(void)closedir(d);
-	return n;
 }
 
 /* The job failed, in the row as to the caller, and left nothing. */
@@ -240,6 +104,38 @@ test_heap_snapshot(void **state)
 	assert_non_null(fgets(text, sizeof(text), file));
 	(void)fclose(file);
 	assert_string_equal(text, "{\"snapshot\":{}}");
+	assert_int_equal(count_files(), 1);
+	end();
+}
+
+/* As it is by default: in frames, and read back as it was sent. */
+static void
+test_packed_heap_snapshot(void **state)
+{
+	static const char want[] = "{\"snapshot\":{}}";
+	struct artifact_reader *reader = NULL;
+	char path[400], text[64];
+	struct stat st;
+	struct err err;
+
+	(void)state;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_snapshot);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(job.sum.coding, ARTIFACT_ZSTD);
+	assert_int_equal(job.sum.size_bytes, strlen(want));
+	assert_int_equal(job.progress_bytes, strlen(want));
+	(void)snprintf(path, sizeof(path), "%s/artifacts/%s.heapsnapshot.zst",
+	    dir, job.id);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(job.sum.stored_bytes, st.st_size);
+	assert_ok(artifact_open(dir, job.id, "heapsnapshot", &job.sum, &reader,
+	    &err), err);
+	assert_int_equal(artifact_read(reader, ARTIFACT_IDENTITY, 0, text,
+	    sizeof(text), &err), strlen(want));
+	assert_memory_equal(text, want, strlen(want));
+	artifact_close(&reader);
 	assert_int_equal(count_files(), 1);
 	end();
 }
@@ -358,12 +254,10 @@ test_app_dies(void **state)
 static bool
 stalls(int fd, long long id, const char *method)
 {
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
 	(void)id;
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	(void)poll(&p, 1, 20000);
+	stall(fd);
 	return true;
 }
 
@@ -480,6 +374,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heap_snapshot),
+		cmocka_unit_test(test_packed_heap_snapshot),
 		cmocka_unit_test(test_cpu_profile),
 		cmocka_unit_test(test_cpu_profile_of_exiting_app),
 		cmocka_unit_test(test_profile_missing),

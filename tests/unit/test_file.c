@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "file.h"
 
@@ -64,6 +65,24 @@ __wrap_fchown(int fd, uid_t uid, gid_t gid)
 	return fchown_errno != 0 ? -1 : __real_fchown(fd, uid, gid);
 }
 
+/* What statvfs(3) tells; f_frsize 0: what it does. */
+static struct statvfs disk;
+static int statvfs_errno;
+
+int __real_statvfs(const char *name, struct statvfs *fs);
+int __wrap_statvfs(const char *name, struct statvfs *fs);
+
+int
+__wrap_statvfs(const char *name, struct statvfs *fs)
+{
+	int rc = __real_statvfs(name, fs);
+
+	if (rc == 0 && disk.f_frsize != 0)
+		*fs = disk;
+	errno = rc != 0 ? errno : statvfs_errno;
+	return rc != 0 || statvfs_errno != 0 ? -1 : 0;
+}
+
 static char dir[256];
 static char path[300];
 
@@ -82,7 +101,8 @@ static int
 remove_dir(void **state)
 {
 	(void)state;
-	write_errno = fsync_errno = rename_errno = 0;
+	write_errno = fsync_errno = rename_errno = statvfs_errno = 0;
+	disk.f_frsize = 0;
 	test_remove_dir(dir);
 	return 0;
 }
@@ -334,6 +354,39 @@ replace_works_without_a_slash(void **state)
 	assert_content("here");
 }
 
+static void
+free_bytes_are_what_a_user_may_write(void **state)
+{
+	struct err err;
+	int64_t bytes = -1;
+
+	(void)state;
+	assert_ok(file_free_bytes(dir, &bytes, &err), err);
+	assert_true(bytes >= 0);
+	/* In blocks of f_frsize, without what is root's. */
+	disk = (struct statvfs){ .f_bsize = 1 << 20, .f_frsize = 4096,
+		.f_blocks = 1000, .f_bfree = 500, .f_bavail = 300 };
+	assert_ok(file_free_bytes(dir, &bytes, &err), err);
+	assert_int_equal(bytes, 300 * 4096);
+	disk.f_bavail = 0;
+	assert_ok(file_free_bytes(dir, &bytes, &err), err);
+	assert_int_equal(bytes, 0);
+	/* Some network file systems know no bounds. */
+	disk.f_bavail = (fsblkcnt_t)-1;
+	assert_ok(file_free_bytes(dir, &bytes, &err), err);
+	assert_true(bytes == INT64_MAX);
+	disk.f_bavail = (fsblkcnt_t)(INT64_MAX / 4096);
+	assert_ok(file_free_bytes(dir, &bytes, &err), err);
+	assert_true(bytes == INT64_MAX / 4096 * 4096);
+	bytes = -7;
+	statvfs_errno = EIO;
+	assert_err(file_free_bytes(dir, &bytes, &err), err, ERR_STORE, dir);
+	statvfs_errno = 0;
+	assert_err(file_free_bytes(path, &bytes, &err), err, ERR_STORE,
+	    "No such file");
+	assert_int_equal(bytes, -7);
+}
+
 #define WITH_DIR(test) \
 	cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
 
@@ -347,6 +400,7 @@ main(void)
 		WITH_DIR(write_goes_on_until_all_is_out),
 		WITH_DIR(full_disks_are_told_apart),
 		WITH_DIR(directories_are_made_and_synced),
+		WITH_DIR(free_bytes_are_what_a_user_may_write),
 		WITH_DIR(replace_sets_the_exact_mode),
 		WITH_DIR(replace_keeps_the_owner_where_it_may),
 		WITH_DIR(replace_fails_without_a_trace),

@@ -237,7 +237,6 @@ test_replay_early(void **state)
 	static const char key[] = "HTTP_IDEMPOTENCY_KEY=k-1";
 	struct parked first;
 	const char *text;
-	struct front_log log;
 	char id[UUID_MAX];
 
 	(void)state;
@@ -249,14 +248,14 @@ test_replay_early(void **state)
 	assert_string_equal(call.request->wait.job_id, id);
 	assert_int_equal(call.request->wait.until, UNTIL_PREFLIGHT);
 	site_attach(site.db, id);
-	log = front_begin_log();
+	front_begin_log();
 	resume_call();
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_non_null(strstr(text, "outcome=repeated"));
 	expect_job(id, "running");
-	log = front_begin_log();
+	front_begin_log();
 	resume_parked(&first);
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_non_null(strstr(text, "outcome=accepted"));
 	expect_job(id, "running");
 	assert_int_equal(site_count(&site, "app"), 1);
@@ -409,16 +408,15 @@ test_delete_rights(void **state)
 static void
 test_delete_whole(void **state)
 {
-	struct front_log log;
 	char id[UUID_MAX];
 	const char *text;
 
 	(void)state;
 	(void)snprintf(id, sizeof(id), "%s", take_whole());
 	assert_true(has_files(id));
-	log = front_begin_log();
+	front_begin_log();
 	delete(id, site.operator);
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_non_null(strstr(text, "level=audit"));
 	assert_non_null(strstr(text, id));
 	assert_non_null(strstr(text,
@@ -509,7 +507,6 @@ test_delete_queued(void **state)
 static void
 test_delete_running(void **state)
 {
-	struct front_log log;
 	char id[UUID_MAX], line[120];
 	const char *text;
 	struct err err;
@@ -518,19 +515,19 @@ test_delete_running(void **state)
 	start(id);
 	site_attach(site.db, id);
 	resume_call();
-	log = front_begin_log();
+	front_begin_log();
 	delete(id, site.operator);
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_non_null(strstr(text,
 	    "msg=\"cancel\" who=oda app=app kind=heap-snapshot"));
 	expect_job(id, "canceled");
 	assert_true(site_job(&site, "app", id).holds_target);
 	/* Again and again, without another audit line. */
-	log = front_begin_log();
+	front_begin_log();
 	delete(id, site.operator);
 	expect_job(id, "canceled");
 	delete(id, site.operator);
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_string_equal(text, "");
 	expect_job(id, "canceled");
 	/* In the way of others. */
@@ -595,6 +592,51 @@ test_delete_early(void **state)
 	resume_parked(&waiter);
 	expect_status(409);
 	assert_true(site_job(&site, "app", id).holds_target);
+}
+
+/* And if it is removed by then, even that is told. */
+static void
+test_delete_very_early(void **state)
+{
+	struct parked waiter;
+	char id[UUID_MAX];
+
+	(void)state;
+	start(id);
+	waiter = park_call();
+	delete(id, site.operator);
+	expect_job(id, "canceled");
+	delete(id, site.operator);
+	expect_removed(id);
+	resume_parked(&waiter);
+	expect_problem(409, "conflict", "canceled and removed");
+}
+
+/* It failed in its middle: over, but V8 goes on. */
+static void
+test_delete_holding(void **state)
+{
+	char id[UUID_MAX];
+	struct err why, err;
+
+	(void)state;
+	start(id);
+	site_attach(site.db, id);
+	resume_call();
+	err_set(&why, ERR_SPACE, "the disk is full");
+	assert_ok(job_fail_holding(site.db, site.state_dir, id, &why, &err),
+	    err);
+	get(PAPI "/takeMemorySnapshot", NULL);
+	expect_status(409);
+	delete(id, site.operator);
+	expect_job(id, "failed");
+	delete(id, site.operator);
+	expect_job(id, "failed");
+	assert_ok(job_release(site.db, site.state_dir, id, &err), err);
+	delete(id, site.operator);
+	expect_removed(id);
+	get(PAPI "/takeMemorySnapshot", NULL);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 }
 
 static void
@@ -690,6 +732,8 @@ main(void)
 		TEST(test_delete_running),
 		TEST(test_delete_profile),
 		TEST(test_delete_early),
+		TEST(test_delete_very_early),
+		TEST(test_delete_holding),
 		TEST(test_delete_race),
 	};
 

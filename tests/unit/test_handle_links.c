@@ -91,15 +91,14 @@ test_make(void **state)
 	const int64_t now_ms = clock_utc_ms();
 	char id[UUID_MAX], path[200], other[200], line[300];
 	char when[CLOCK_RFC3339_MAX], latest[CLOCK_RFC3339_MAX];
-	struct front_log log;
 	const char *text;
 	size_t i;
 
 	(void)state;
 	(void)snprintf(id, sizeof(id), "%s", take_whole());
-	log = front_begin_log();
+	front_begin_log();
 	link_to(id, path);
-	text = front_end_log(log);
+	text = front_end_log();
 	assert_non_null(strstr(text, "level=audit"));
 	assert_non_null(strstr(text, id));
 	assert_non_null(strstr(text,
@@ -279,12 +278,11 @@ test_methods(void **state)
 static void
 expect_wrong(const char *path)
 {
-	struct front_log log;
 	const char *text;
 
-	log = front_begin_log();
+	front_begin_log();
 	follow("GET", path, NULL);
-	text = front_end_log(log);
+	text = front_end_log();
 	expect_problem(401, "unauthenticated", "");
 	expect_header("WWW-Authenticate: Bearer realm=\"podprof\"\r\n");
 	expect_no_header("X-Pod-Name");
@@ -292,9 +290,9 @@ expect_wrong(const char *path)
 	expect_hidden(path, text);
 	follow("HEAD", path, "HTTP_AUTHORIZATION=Bearer wrong");
 	expect_status(401);
-	log = front_begin_log();
+	front_begin_log();
 	follow("GET", path, site.viewer);
-	text = front_end_log(log);
+	text = front_end_log();
 	expect_problem(404, "not-found", "");
 	expect_no_header("X-Job-Id");
 	expect_hidden(path, text);
@@ -416,6 +414,40 @@ test_anonymous(void **state)
 	expect_hidden(path, NULL);
 }
 
+static void
+execute(const char *sql)
+{
+	struct db_stmt *stmt;
+	struct err err;
+
+	assert_ok(db_prepare(site.db, sql, &stmt, &err), err);
+	assert_ok(db_run(stmt, &err), err);
+}
+
+/* Why, is told to who is somebody. */
+static void
+expect_unusable(const char *path)
+{
+	const char *text;
+
+	front_begin_log();
+	follow("GET", path, NULL);
+	text = front_end_log();
+	expect_problem(503, "state", "the log of podprof says why");
+	assert_null(strstr(buf_str(&call.answer.body), site.dir));
+	assert_true(call.answer.retry_after_s > 0);
+	assert_false(call.request->is_known);
+	expect_no_header("X-Pod-Name");
+	expect_hidden(path, text);
+	front_begin_log();
+	follow("GET", path, site.viewer);
+	text = front_end_log();
+	assert_int_equal(call.answer.status, 503);
+	assert_null(strstr(buf_str(&call.answer.body), "says why"));
+	expect_header("X-Pod-Name: pod-1\r\n");
+	expect_hidden(path, text);
+}
+
 /* The database or the tokens cannot be read: nobody gets in by chance. */
 static void
 test_unusable(void **state)
@@ -427,11 +459,14 @@ test_unusable(void **state)
 	link_to(id, path);
 	(void)snprintf(aside, sizeof(aside), "%s.aside", site.state_dir);
 	assert_int_equal(rename(site.state_dir, aside), 0);
-	follow("GET", path, NULL);
-	expect_problem(503, "state", site.state_dir);
-	assert_false(call.request->is_known);
-	expect_no_header("X-Pod-Name");
+	expect_unusable(path);
 	assert_int_equal(rename(aside, site.state_dir), 0);
+	follow("GET", path, NULL);
+	expect_served(id, 1000);
+	/* The links alone. */
+	execute("ALTER TABLE links RENAME TO aside");
+	expect_unusable(path);
+	execute("ALTER TABLE aside RENAME TO links");
 	follow("GET", path, NULL);
 	expect_served(id, 1000);
 	/* A link needs no tokens file; a wrong one is nobody's. */
@@ -448,8 +483,8 @@ test_unusable(void **state)
 static void
 test_prefix(void **state)
 {
-	char id[UUID_MAX], info[300];
-	const char *href, *secret;
+	static const char before[] = "/cgi-bin/podprof.fcgi" LINKS;
+	char id[UUID_MAX], info[300], secret[LINK_SECRET_MAX];
 
 	(void)state;
 	(void)snprintf(id, sizeof(id), "%s", take_whole());
@@ -458,19 +493,17 @@ test_prefix(void **state)
 	begin_call("POST", "/cgi-bin/podprof.fcgi", NULL, site.operator, info,
 	    NULL);
 	expect_status(201);
-	href = member("href");
-	assert_memory_equal(href, "/cgi-bin/podprof.fcgi" LINKS,
-	    strlen("/cgi-bin/podprof.fcgi" LINKS));
-	secret = href + strlen("/cgi-bin/podprof.fcgi" LINKS);
+	assert_memory_equal(member("href"), before, sizeof(before) - 1);
+	assert_true(str_copy(secret, sizeof(secret),
+	    member("href") + sizeof(before) - 1));
 	(void)snprintf(info, sizeof(info), "PATH_INFO=" LINKS "%s", secret);
 	begin_call("GET", "/cgi-bin/podprof.fcgi", NULL, info, NULL, NULL);
 	expect_served(id, 1000);
-	/* Some servers cut the path elsewhere. */
-	begin_call("GET", "/app", NULL, info, NULL, NULL);
-	expect_problem(401, "unauthenticated", "");
-	memmove(info + strlen("PATH_INFO="),
-	    info + strlen("PATH_INFO=/app"), strlen(info) + 1 -
-	    strlen("PATH_INFO=/app"));
+	/* Other servers cut the path elsewhere. */
+	begin_call("GET", "", NULL, info, NULL, NULL);
+	expect_served(id, 1000);
+	(void)snprintf(info, sizeof(info), "PATH_INFO=/private/papi/links/%s",
+	    secret);
 	begin_call("GET", "/app", NULL, info, NULL, NULL);
 	expect_served(id, 1000);
 }

@@ -1,33 +1,9 @@
+/*
+ * Jobs: the life of one from its order to its end, and who is told what.
+ */
 #include <sqlite3.h>
-#include <sys/wait.h>
 
 #include "store.h"
-
-#include "migrate.h"
-
-#define MEGABYTE (1 << 20)
-
-static void
-embedded_steps_are_the_files(void **state)
-{
-	const char *top = getenv("top_srcdir");
-	struct buf text;
-	char path[600];
-	struct err err;
-	unsigned i;
-
-	(void)state;
-	assert_non_null(top);
-	assert_true(migrate_steps_len >= 1);
-	for (i = 0; i < migrate_steps_len; i++) {
-		(void)snprintf(path, sizeof(path), "%s/sql/%s.sql", top,
-		    migrate_steps[i].name);
-		buf_init(&text, MEGABYTE);
-		assert_ok(file_read(path, &text, &err), err);
-		assert_string_equal(migrate_steps[i].sql, buf_str(&text));
-		buf_fini(&text);
-	}
-}
 
 static void
 words_are_those_of_the_contract(void **state)
@@ -285,7 +261,8 @@ unknown_jobs_are_not_found(void **state)
 		    err, ERR_CONFLICT, "not there");
 		assert_ok(job_settle_child(f->db, f->dir, ids[i], 9, &err),
 		    err);
-		assert_ok(job_deliver(f->db, f->dir, ids[i], GRACE_MS, &err), err);
+		assert_ok(job_deliver(f->db, f->dir, ids[i], GRACE_MS, &err),
+		    err);
 	}
 	/* Each app and pod has its own. */
 	assert_err(job_get(f->db, f->dir, "other", POD, job.id, &other, &err),
@@ -320,8 +297,8 @@ nothing_is_done_twice(void **state)
 	    ERR_CONFLICT, "is running, so it cannot be begun");
 	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	/* Nor after its end. */
-	assert_err(job_fail(f->db, f->dir, job.id, &why, &err), err, ERR_CONFLICT,
-	    "not active any more");
+	assert_err(job_fail(f->db, f->dir, job.id, &why, &err), err,
+	    ERR_CONFLICT, "not active any more");
 	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
 	    ERR_CONFLICT, "not active any more");
 	assert_err(job_succeed(f->db, f->dir, job.id, &result, &err), err,
@@ -332,87 +309,6 @@ nothing_is_done_twice(void **state)
 	job = get(f, job.id);
 	assert_int_equal(job.error.code, ERR_SPACE);
 	assert_string_equal(job.error.msg, "disk full");
-}
-
-static void
-table_refuses_what_is_no_state(void **state)
-{
-	static const struct {
-		const char *set;
-		const char *why;
-	} cases[] = {
-		{"state = 'queued'", "no other way"},
-		{"state = 'succeeded', phase = NULL, finished_at_ms = 1",
-		    "CHECK"},
-		{"state = 'sleeping'", "no other way"},
-		{"state = 'failed', phase = NULL, finished_at_ms = 1",
-		    "CHECK"},
-		{"state = 'failed', finished_at_ms = 1, error = 'x'", "CHECK"},
-		{"state = 'failed', phase = NULL, error = 'x'", "CHECK"},
-		{"phase = NULL", "CHECK"},
-		{"phase = 'dreaming'", "CHECK"},
-		{"runner_pid = NULL", "CHECK"},
-		{"delivered_at_ms = 1", "CHECK"},
-		{"removed_at_ms = 1", "CHECK"},
-		{"used_method = 'magic'", "CHECK"},
-		{"kind = 'cpu-profile'", "a job keeps its identity"},
-		{"app = 'other'", "a job keeps its identity"},
-		{"id = upper(id)", "a job keeps its identity"},
-		{"created_at_ms = 1", "a job keeps its identity"},
-		{"progress_done = 'many'", "cannot store TEXT"},
-	};
-	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
-	char sql[200];
-	struct err err;
-	size_t i;
-
-	assert_err(db_exec(f->db, "UPDATE jobs SET state = 'succeeded'", &err),
-	    err, ERR_CONFLICT, "no other way");
-	(void)claim(f, job.id, &f->self);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		(void)snprintf(sql, sizeof(sql), "UPDATE jobs SET %s",
-		    cases[i].set);
-		assert_err(db_exec(f->db, sql, &err), err, ERR_CONFLICT,
-		    cases[i].why);
-	}
-	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
-}
-
-static void
-table_lets_nothing_leave_an_end(void **state)
-{
-	static const char *const ends[] = {"succeeded", "failed", "canceled"};
-	static const char *const states[] = {
-		"queued", "running", "succeeded", "failed", "canceled",
-	};
-	const struct err why = {ERR_SPACE, "disk full"};
-	struct fixture *f = *state;
-	struct err err;
-	char sql[200];
-	size_t i, j;
-
-	(void)create_succeeded(f);
-	assert_ok(job_fail(f->db, f->dir, create_accepted(f, JOB_CPU_PROFILE).id, &why,
-	    &err), err);
-	(void)create_accepted(f, JOB_CPU_PROFILE);
-	assert_ok(db_exec(f->db, "UPDATE jobs SET state = 'canceled',"
-	    " finished_at_ms = 1 WHERE state = 'queued'", &err), err);
-	for (i = 0; i < 3; i++)
-		for (j = 0; j < 5; j++) {
-			(void)snprintf(sql, sizeof(sql), "UPDATE jobs SET "
-			    "state = '%s' WHERE state = '%s'", states[j],
-			    ends[i]);
-			assert_err(db_exec(f->db, sql, &err), err,
-			    ERR_CONFLICT, "no other way");
-		}
-	assert_err(db_exec(f->db, "INSERT INTO jobs (id, app, pod, kind, state,"
-	    " phase, method, requested_by, request_id, created_at_ms,"
-	    " started_at_ms, runner_pid, lease_until_ms, artifact_name)"
-	    " SELECT 'a' || substr(id, 2), app, pod, kind, 'running',"
-	    " 'writing', method, requested_by, request_id, 1, 1, 1, 1, 'n'"
-	    " FROM jobs LIMIT 1", &err), err, ERR_CONFLICT,
-	    "a job begins as queued");
 }
 
 static void
@@ -477,156 +373,6 @@ long_texts_are_cut(void **state)
 	    ERR_CONFLICT, "CHECK");
 }
 
-struct seen {
-	char ids[40][UUID_MAX];
-	size_t len;
-	size_t stop_at;
-};
-
-static int
-collect(void *ctx, const struct job *job, struct err *err)
-{
-	struct seen *seen = ctx;
-
-	if (seen->len == seen->stop_at)
-		return err_set(err, ERR_TOO_LARGE, "enough");
-	memcpy(seen->ids[seen->len++], job->id, UUID_MAX);
-	return 0;
-}
-
-/* In a process of its own, so that our ids do not go on from there. */
-static int
-order_tomorrow(const struct fixture *f)
-{
-	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
-	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
-	struct db *db = NULL;
-	struct job job;
-	bool is_new;
-	struct err err;
-
-	clock_shift_ms = 86400000;
-	if (job_open_db(f->dir, &db, &err) != 0 ||
-	    job_create(db, f->dir, &order, &job, &is_new, &err) != 0 ||
-	    job_accept(db, job.id, &job, &err) != 0 ||
-	    job_fail(db, f->dir, job.id, &why, &err) != 0)
-		return 1;
-	db_close(&db);
-	return 0;
-}
-
-static void
-newest_is_the_last_made_whatever_the_clock(void **state)
-{
-	struct job_filter filter = any_job();
-	struct seen seen = {.stop_at = 40};
-	struct fixture *f = *state;
-	struct job last, newest;
-	struct err err;
-	int status;
-	bool more;
-	pid_t pid;
-
-	pid = fork();
-	if (pid == 0)
-		_exit(order_tomorrow(f));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	/* Then the clock was put right. */
-	last = create_succeeded(f);
-	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &newest, &err),
-	    err);
-	assert_string_equal(newest.id, last.id);
-	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err);
-	assert_int_equal(seen.len, 2);
-	assert_string_equal(seen.ids[0], last.id);
-	assert_true(strcmp(seen.ids[1], last.id) > 0);
-	filter.after = last.id;
-	seen.len = 0;
-	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err);
-	assert_int_equal(seen.len, 1);
-	assert_string_not_equal(seen.ids[0], last.id);
-}
-
-static void
-list_goes_page_by_page(void **state)
-{
-	struct job_filter filter = any_job();
-	struct fixture *f = *state;
-	struct seen seen = {.stop_at = 40};
-	char ids[25][UUID_MAX];
-	struct err err;
-	bool more = false;
-	size_t i;
-
-	for (i = 0; i < 25; i++)
-		memcpy(ids[i], create_accepted(f, JOB_CPU_PROFILE).id,
-		    UUID_MAX);
-	filter.limit = 10;
-	do {
-		assert_ok(job_list(f->db, f->dir, &filter, collect, &seen,
-		    &more, &err), err);
-		assert_int_equal(more, seen.len < 25);
-		filter.after = seen.ids[seen.len - 1];
-	} while (more);
-	assert_int_equal(seen.len, 25);
-	for (i = 0; i < 25; i++)
-		assert_string_equal(seen.ids[i], ids[24 - i]);
-	/* After one that was removed since. */
-	assert_ok(db_exec(f->db, "DELETE FROM jobs WHERE seq = 11", &err),
-	    err);
-	filter.limit = 1;
-	filter.after = ids[10];
-	seen.len = 0;
-	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err);
-	assert_string_equal(seen.ids[0], ids[9]);
-	filter.after = "00000000-0000-7000-8000-000000000000";
-	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err);
-	assert_int_equal(seen.len, 1);
-	assert_false(more);
-	/* Exactly as many as there are: no more. */
-	filter = any_job();
-	filter.limit = 24;
-	seen.len = 0;
-	assert_ok(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err);
-	assert_int_equal(seen.len, 24);
-	assert_false(more);
-	/* The visitor may stop it, and it can be begun anew. */
-	seen = (struct seen){.stop_at = 3};
-	assert_err(job_list(f->db, f->dir, &filter, collect, &seen, &more,
-	    &err), err, ERR_TOO_LARGE, "enough");
-	assert_int_equal(listed(f), 24);
-}
-
-static void
-list_is_filtered(void **state)
-{
-	struct job_order order = order_of(JOB_CPU_PROFILE);
-	struct fixture *f = *state;
-	struct job job;
-	struct err err;
-
-	(void)create_succeeded(f);
-	(void)create_accepted(f, JOB_CPU_PROFILE);
-	(void)create_accepted(f, JOB_HEAP_SNAPSHOT);
-	order.app = "other";
-	assert_ok(try_create(f, &order, &job, &err), err);
-	assert_int_equal(matching(f, APP, -1, -1), 3);
-	assert_int_equal(matching(f, "other", -1, -1), 1);
-	assert_int_equal(matching(f, "none", -1, -1), 0);
-	assert_int_equal(matching(f, APP, JOB_HEAP_SNAPSHOT, -1), 2);
-	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, -1), 1);
-	assert_int_equal(matching(f, APP, -1, JOB_SUCCEEDED), 1);
-	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, JOB_SUCCEEDED), 0);
-	assert_int_equal(matching(f, APP, JOB_CPU_PROFILE, JOB_QUEUED), 1);
-	assert_int_equal(matching(f, "other", JOB_CPU_PROFILE, JOB_QUEUED), 1);
-}
-
 static void
 no_memory_leaves_no_half_job(void **state)
 {
@@ -655,28 +401,10 @@ no_memory_leaves_no_half_job(void **state)
 	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
 }
 
-static void
-newer_schema_is_refused(void **state)
-{
-	struct fixture *f = *state;
-	struct db *db = NULL;
-	char want[400];
-	struct err err;
-
-	assert_ok(db_exec(f->db, "PRAGMA user_version = 99", &err), err);
-	(void)snprintf(want, sizeof(want), "%s/podprof.db: the database has "
-	    "schema version 99", f->dir);
-	assert_err(job_open_db(f->dir, &db, &err), err, ERR_STORE, want);
-	assert_null(db);
-	assert_err(job_open_db("/nonexistent", &db, &err), err, ERR_STORE,
-	    "/nonexistent/podprof.db");
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(embedded_steps_are_the_files),
 		TEST(words_are_those_of_the_contract),
 		TEST(life_of_a_snapshot),
 		TEST(target_accepts),
@@ -687,15 +415,9 @@ main(void)
 		TEST(discard_takes_nothing_else),
 		TEST(unknown_jobs_are_not_found),
 		TEST(nothing_is_done_twice),
-		TEST(table_refuses_what_is_no_state),
-		TEST(table_lets_nothing_leave_an_end),
 		TEST(names_are_values),
 		TEST(long_texts_are_cut),
-		TEST(newest_is_the_last_made_whatever_the_clock),
-		TEST(list_goes_page_by_page),
-		TEST(list_is_filtered),
 		TEST(no_memory_leaves_no_half_job),
-		TEST(newer_schema_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

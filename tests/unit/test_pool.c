@@ -101,16 +101,17 @@ run_pool(char **argv)
 	return 0;
 }
 
+/* more: further lines. */
 static void
-write_conf(void)
+write_conf(const char *more)
 {
 	FILE *f = fopen(conf_path, "w");
 
 	assert_non_null(f);
 	(void)fprintf(f, "[podprof]\nstate_dir = %s\npod = pod-1\n"
 	    "threads = 2\n[auth]\ntokens = %s\n[app quick]\n[app held]\n"
-	    "[app gone]\n[app dies]\n[limits]\nwaiting = 4\ndownloads = 2\n",
-	    site.state_dir, site.tokens);
+	    "[app gone]\n[app dies]\n[limits]\nwaiting = 4\ndownloads = 2\n%s",
+	    site.state_dir, site.tokens, more);
 	assert_int_equal(fclose(f), 0);
 }
 
@@ -164,7 +165,7 @@ set_up(void **state)
 	(void)snprintf(log_path, sizeof(log_path), "%s/log", site.dir);
 	(void)snprintf(release_path, sizeof(release_path), "%s/release",
 	    site.dir);
-	write_conf();
+	write_conf("");
 	copy_self("pool");
 	copy_self("podprof-capture");
 	front_listen(socket_path);
@@ -479,6 +480,44 @@ test_slow_downloads(void **state)
 	    JOB_UNKNOWN);
 }
 
+/* What the web server sends needs no place among the downloads. */
+static void
+test_sendfile(void **state)
+{
+	char id[UUID_MAX], path[140], line[120], byte;
+	const char *text;
+	int client[2];
+	size_t i;
+
+	(void)state;
+	await_status("/readyz", 200);
+	assert_int_equal(stop_pool(), 0);
+	write_conf("[artifacts]\nsendfile = x-accel-redirect\n"
+	    "sendfile_prefix = /files\n");
+	start_pool();
+	take("quick", id);
+	(void)snprintf(path, sizeof(path),
+	    "/quick/private/papi/jobs/%s/artifact", id);
+	await_status(path, 200);
+	for (i = 0; i < 2; i++) {
+		client[i] = ask(path, NULL, NULL);
+		assert_int_equal(recv(client[i], &byte, 1, MSG_PEEK), 1);
+	}
+	assert_int_equal(get(path, NULL), 429);
+	assert_int_equal(answer(ask(path, "HTTP_ACCEPT_ENCODING=zstd", NULL),
+	    &text, NULL), 200);
+	(void)snprintf(line, sizeof(line), "\r\nX-Accel-Redirect: "
+	    "/files/%s.heapsnapshot.zst\r\n", id);
+	assert_non_null(strstr(text, line));
+	assert_non_null(strstr(text, "\r\nContent-Encoding: zstd\r\n"));
+	(void)snprintf(line, sizeof(line), "\r\nContent-Length: %lld\r\n",
+	    (long long)site_job(&site, "quick", id).sum.stored_bytes);
+	assert_non_null(strstr(text, line));
+	expect_log("outcome=left delivered=no");
+	for (i = 0; i < 2; i++)
+		(void)close(client[i]);
+}
+
 /* More connections that say nothing, or half of something, than there are
  * threads: the others are served all the same. */
 static void
@@ -574,6 +613,7 @@ main(int argc, char **argv)
 		TEST(test_waits),
 		TEST(test_profile),
 		TEST(test_slow_downloads),
+		TEST(test_sendfile),
 		TEST(test_silent),
 		TEST(test_stop),
 	};

@@ -200,9 +200,15 @@ test_problems(void **state)
 		assert_int_equal(problem_status((enum err_code)code),
 		    statuses[code]);
 		answer_init(&answer);
+		/* It was about to be something else. */
+		answer.kind = ANSWER_FILE;
+		answer.by_server = true;
+		answer.status = 200;
 		err_set(&why, (enum err_code)code, "why \"%c\xff", 1);
 		request->is_known = code % 2 == 0;
 		problem_answer(&conf, request, &why, &answer);
+		assert_int_equal(answer.kind, ANSWER_RESPONSE);
+		assert_false(answer.by_server);
 		assert_int_equal(answer.status, statuses[code]);
 		assert_string_equal(answer.type, "application/problem+json");
 		assert_ok(json_parse(answer.body.data, answer.body.len, &json,

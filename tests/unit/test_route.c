@@ -4,6 +4,9 @@
  */
 #include "call.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 static void
 test_order(void **state)
 {
@@ -323,6 +326,82 @@ test_get_snapshot(void **state)
 	expect_problem(400, "invalid", "job");
 }
 
+/* A GET of an operator with two further variables, or NULL. */
+static void
+get_with(const char *path, const char *query, const char *a, const char *b)
+{
+	begin_call("GET", path, query, site.operator, a, b);
+}
+
+/* Parts and conditions, where they count, and in the module's words where they
+ * do not hold. */
+static void
+test_snapshot_parts(void **state)
+{
+	char query[64], tag[100];
+
+	(void)state;
+	/* Whatever it is set to: what may deliver is never left to others. */
+	site.conf.sendfile = SENDFILE_X_ACCEL;
+	site.conf.sendfile_prefix = "/files";
+	(void)snprintf(query, sizeof(query), "job=%s", take_whole());
+	(void)snprintf(tag, sizeof(tag), "HTTP_IF_RANGE=\"%s\"",
+	    site_job(&site, "app", spawned).sum.sha256);
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_RANGE=bytes=1-2",
+	    NULL);
+	expect_status(200);
+	assert_int_equal(call.answer.file_bytes, 1000);
+	assert_false(call.answer.delivers);
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_RANGE=bytes=1-2", tag);
+	expect_status(206);
+	expect_header("Content-Range: bytes 1-2/1000\r\n");
+	expect_header("X-Accel-Buffering: no\r\n");
+	assert_false(call.answer.delivers);
+	get_with(PAPI "/getMemorySnapshot", query, "HTTP_RANGE=bytes=1-2",
+	    NULL);
+	expect_status(206);
+	assert_false(call.answer.delivers);
+	get_with(PAPI "/getMemorySnapshot", query, "HTTP_RANGE=bytes=1000-",
+	    NULL);
+	expect_problem(416, "range", "1000 bytes");
+	expect_header("Content-Range: bytes */1000\r\n");
+	assert_string_equal(member("resultCode"), "Error");
+	assert_string_equal(member("errorMessage"), err_title(ERR_RANGE));
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_IF_MATCH=\"x\"",
+	    NULL);
+	expect_problem(412, "precondition", "If-Match");
+	assert_null(call.answer.reader);
+	assert_string_equal(member("errorMessage"),
+	    err_title(ERR_PRECONDITION));
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_ACCEPT_ENCODING="
+	    "*;q=0", NULL);
+	expect_problem(406, "not-acceptable", "Accept-Encoding");
+	expect_header("Vary: Accept-Encoding\r\n");
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_IF_NONE_MATCH=*",
+	    NULL);
+	expect_status(304);
+	assert_null(call.answer.type);
+	assert_int_equal(call.answer.body.len, 0);
+	get_with(PAPI "/getMemorySnapshot", NULL, "HTTP_ACCEPT_ENCODING=zstd",
+	    NULL);
+	expect_status(200);
+	assert_int_equal(call.answer.kind, ANSWER_FILE);
+	assert_true(call.answer.delivers);
+	expect_header("Content-Encoding: zstd\r\n");
+	expect_no_header("X-Accel-Redirect");
+	/* A profile is what was just ordered, all of it. */
+	get_with(PAPI "/getCpuProfile", "duration=500",
+	    "HTTP_RANGE=bytes=1-2", "HTTP_IF_NONE_MATCH=*");
+	site_attach(site.db, spawned);
+	resume_call();
+	site_finish(&site, site.db, spawned, JOB_CPU_PROFILE, 77);
+	resume_call();
+	expect_status(200);
+	assert_int_equal(call.answer.kind, ANSWER_FILE);
+	assert_int_equal(call.answer.file_bytes, 77);
+	assert_false(call.answer.delivers);
+}
+
 /* The file goes: 410 where it was named, 404 where it was not. */
 static void
 test_gone(void **state)
@@ -349,7 +428,30 @@ test_gone(void **state)
 	assert_ok(artifact_remove(site.state_dir, id, "heapsnapshot", false,
 	    &err), err);
 	get(PAPI "/getMemorySnapshot", NULL);
-	expect_status(410);
+	expect_problem(404, "not-found", "not there any more");
+	(void)snprintf(query, sizeof(query), "job=%s", id);
+	get(PAPI "/getMemorySnapshot", query);
+	expect_problem(410, "gone", "not there any more");
+}
+
+/* A process that was stopped in the middle of a delivery, which is told by its
+ * lock: the others do not wait for it for ever. */
+static void
+test_stuck_handover(void **state)
+{
+	char path[320];
+	int fd;
+
+	(void)state;
+	(void)take_whole();
+	(void)snprintf(path, sizeof(path), "%s/handover", site.state_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	get(PAPI "/getMemorySnapshot", NULL);
+	expect_status(200);
+	assert_true(call.answer.delivers);
+	assert_int_equal(close(fd), 0);
 }
 
 static void
@@ -728,7 +830,9 @@ main(void)
 		TEST(test_spawn_fails),
 		TEST(test_method_of_app),
 		TEST(test_get_snapshot),
+		TEST(test_snapshot_parts),
 		TEST(test_gone),
+		TEST(test_stuck_handover),
 		TEST(test_durations),
 		TEST(test_profile),
 		TEST(test_limits),

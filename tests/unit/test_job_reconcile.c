@@ -1,0 +1,493 @@
+/*
+ * Files and rows that do not know each other: found within a round, however
+ * many there are, and nothing else is touched.
+ */
+#include "store.h"
+
+#include "log.h"
+
+/* Fills in for what no row knows. */
+#define ORPHAN "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77"
+
+/* Nobody can say whether a file is there. */
+static bool no_stat;
+
+int __wrap_artifact_is_there(const char *state_dir, const char *job_id,
+    const char *extension, const struct artifact_sum *sum, bool *ret_is_there,
+    struct err *err);
+int __real_artifact_is_there(const char *state_dir, const char *job_id,
+    const char *extension, const struct artifact_sum *sum, bool *ret_is_there,
+    struct err *err);
+
+int
+__wrap_artifact_is_there(const char *state_dir, const char *job_id,
+    const char *extension, const struct artifact_sum *sum, bool *ret_is_there,
+    struct err *err)
+{
+	if (no_stat)
+		return err_set(err, ERR_STORE, "%s: hangs", job_id);
+	return __real_artifact_is_there(state_dir, job_id, extension, sum,
+	    ret_is_there, err);
+}
+
+static struct job_reconciler *reconciler;
+
+static int
+setup_reconciler(void **state)
+{
+	struct err err;
+
+	/* What is removed is told in the log. */
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	assert_ok(job_reconciler_new(&reconciler, &err), err);
+	return setup(state);
+}
+
+static int
+teardown_reconciler(void **state)
+{
+	no_stat = false;
+	job_reconciler_free(&reconciler);
+	assert_null(reconciler);
+	job_reconciler_free(&reconciler);
+	job_reconciler_free(NULL);
+	return teardown(state);
+}
+
+static void
+reconcile(struct fixture *f, int max)
+{
+	struct err err;
+
+	assert_ok(job_reconcile(reconciler, f->db, f->dir, max, &err), err);
+}
+
+static void
+expect_lost(struct fixture *f, const struct job *job)
+{
+	struct job now = get(f, job->id);
+
+	assert_int_equal(now.state, JOB_SUCCEEDED);
+	assert_int_equal(now.removed_because, REMOVED_LOST);
+	assert_true(now.removed_at_ms != JOB_UNKNOWN);
+	assert_false(job_has_artifact(&now));
+}
+
+static void
+files_without_a_row_go(void **state)
+{
+	static const char *const extensions[] = {
+		"part", "heapsnapshot", "heapsnapshot.zst", "cpuprofile",
+		"cpuprofile.zst",
+	};
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f);
+	size_t i;
+
+	for (i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
+		put_file(f, ORPHAN, extensions[i]);
+	reconcile(f, 100);
+	for (i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++)
+		assert_false(is_there(f, ORPHAN, extensions[i]));
+	assert_true(is_there(f, job.id, "heapsnapshot"));
+	assert_int_equal(get(f, job.id).removed_at_ms, JOB_UNKNOWN);
+}
+
+static void
+files_that_are_not_ours_stay(void **state)
+{
+	static const char *const names[] = {
+		"README", ".nfs000000000001", "core", "x.heapsnapshot",
+		ORPHAN, ORPHAN ".json", ORPHAN ".heapsnapshot.bak",
+		ORPHAN ".heapsnapshot.gz", ORPHAN ".heapsnapshot.zst.tmp",
+		ORPHAN ".zst", ORPHAN ".notes",
+	};
+	struct fixture *f = *state;
+	char path[400];
+	struct stat st;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/artifacts/%s", f->dir,
+		    names[i]);
+		assert_ok(file_replace(path, "x", 1, 0600, &err), err);
+	}
+	reconcile(f, 100);
+	reconcile(f, 100);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/artifacts/%s", f->dir,
+		    names[i]);
+		if (lstat(path, &st) != 0)
+			fail_msg("%s is gone", names[i]);
+	}
+}
+
+static void
+files_that_their_row_does_not_know_go(void **state)
+{
+	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f), failed, removed;
+	struct err err;
+
+	put_file(f, job.id, "heapsnapshot.zst");
+	put_file(f, job.id, "cpuprofile");
+	put_file(f, job.id, "part");
+	failed = create_accepted(f, JOB_HEAP_SNAPSHOT);
+	put_file(f, failed.id, "heapsnapshot");
+	put_file(f, failed.id, "part");
+	assert_ok(job_fail(f->db, f->dir, failed.id, &why, &err), err);
+	/* One that came back after it was removed. */
+	clock_shift_ms = -2 * (int64_t)KEEP_MS;
+	removed = create_succeeded(f);
+	clock_shift_ms = 0;
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
+	put_file(f, removed.id, "heapsnapshot");
+	reconcile(f, 100);
+	assert_true(is_there(f, job.id, "heapsnapshot"));
+	assert_false(is_there(f, job.id, "heapsnapshot.zst"));
+	assert_false(is_there(f, job.id, "cpuprofile"));
+	assert_false(is_there(f, job.id, "part"));
+	assert_false(is_there(f, failed.id, "heapsnapshot"));
+	assert_false(is_there(f, failed.id, "part"));
+	assert_false(is_there(f, removed.id, "heapsnapshot"));
+	assert_int_equal(get(f, removed.id).removed_because, REMOVED_EXPIRED);
+}
+
+/* Whoever works on a job looks after its files himself. */
+static void
+files_of_whoever_works_stay(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	struct fixture *f = *state;
+	struct job running = create_running(f, JOB_HEAP_SNAPSHOT), held;
+	struct err err;
+
+	put_file(f, running.id, "part");
+	put_file(f, running.id, "heapsnapshot");
+	order.app = "other";
+	assert_ok(try_create(f, &order, &held, &err), err);
+	(void)claim(f, held.id, &f->self);
+	put_file(f, held.id, "part");
+	assert_ok(job_cancel(f->db, f->dir, held.id, &held, &err), err);
+	reconcile(f, 100);
+	assert_true(is_there(f, running.id, "part"));
+	assert_true(is_there(f, running.id, "heapsnapshot"));
+	assert_true(is_there(f, held.id, "part"));
+	assert_ok(job_release(f->db, f->dir, held.id, &err), err);
+	reconcile(f, 100);
+	reconcile(f, 100);
+	assert_false(is_there(f, held.id, "part"));
+	assert_true(is_there(f, running.id, "part"));
+}
+
+static void
+lost_and_damaged_files_are_noted(void **state)
+{
+	struct fixture *f = *state;
+	struct job lost = create_succeeded(f), cut = create_succeeded(f);
+	struct job grown = create_succeeded(f), linked = create_succeeded(f);
+	struct job fine = create_succeeded(f);
+	char path[400], other[400];
+	struct err err;
+
+	path_of(f, lost.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	path_of(f, cut.id, "heapsnapshot", path);
+	assert_int_equal(truncate(path, 1), 0);
+	path_of(f, grown.id, "heapsnapshot", path);
+	assert_ok(file_replace(path, "{ }", 3, 0600, &err), err);
+	path_of(f, linked.id, "heapsnapshot", path);
+	path_of(f, fine.id, "heapsnapshot", other);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(other, path), 0);
+	reconcile(f, 100);
+	expect_lost(f, &lost);
+	expect_lost(f, &cut);
+	expect_lost(f, &grown);
+	expect_lost(f, &linked);
+	assert_false(is_there(f, cut.id, "heapsnapshot"));
+	assert_false(is_there(f, grown.id, "heapsnapshot"));
+	assert_false(is_there(f, linked.id, "heapsnapshot"));
+	assert_int_equal(get(f, fine.id).removed_at_ms, JOB_UNKNOWN);
+	assert_true(is_there(f, fine.id, "heapsnapshot"));
+	/* The first reason is the one that stays. */
+	clock_shift_ms = 2 * (int64_t)KEEP_MS;
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
+	expect_lost(f, &lost);
+}
+
+/* Whole files of a rotten disk: those who read on are not cut off. */
+static void
+reader_of_a_damaged_file_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_stored(f, JOB_HEAP_SNAPSHOT, 3000);
+	struct artifact_reader *reader = NULL;
+	char path[400], out[10];
+	struct err err;
+
+	assert_ok(artifact_open(f->dir, job.id, "heapsnapshot", &job.sum,
+	    &reader, &err), err);
+	path_of(f, job.id, "heapsnapshot", path);
+	assert_int_equal(truncate(path, 2999), 0);
+	reconcile(f, 100);
+	expect_lost(f, &job);
+	assert_false(is_there(f, job.id, "heapsnapshot"));
+	assert_int_equal(artifact_read(reader, ARTIFACT_IDENTITY, 0, out,
+	    sizeof(out), &err), sizeof(out));
+	artifact_close(&reader);
+}
+
+/* Jobs that have a file, by their rows: ids with gaps of 500 rows each. */
+static void
+fill(struct fixture *f, int n, int step)
+{
+	static const char ROWS[] =
+	    "INSERT INTO jobs (seq, id, app, pod, kind, method, requested_by,"
+	    " request_id, created_at_ms, accepted_at_ms, lease_until_ms,"
+	    " artifact_name, holds_target) WITH RECURSIVE c (n) AS (SELECT 1"
+	    " UNION ALL SELECT n + 1 FROM c WHERE n < :n) SELECT n * :step,"
+	    " printf('0098c0de-7b1e-7c3a-9f00-%012x', n), '" APP "',"
+	    " '" POD "', 'heap-snapshot', 'auto', 'ci', 'r', 1, 2, 0, 'n', 0"
+	    " FROM c";
+	struct db_stmt *stmt;
+	struct err err;
+
+	assert_ok(db_prepare(f->db, ROWS, &stmt, &err), err);
+	assert_ok(db_bind_int(stmt, ":n", n, &err), err);
+	assert_ok(db_bind_int(stmt, ":step", step, &err), err);
+	assert_ok(db_run(stmt, &err), err);
+	assert_ok(db_exec(f->db, "UPDATE jobs SET state = 'running',"
+	    " phase = 'writing', runner_pid = 1, started_at_ms = 3000;"
+	    "UPDATE jobs SET state = 'succeeded', phase = NULL,"
+	    " finished_at_ms = 4000, expires_at_ms = 9000000000000,"
+	    " coding = 'zstd', size_bytes = 2, stored_bytes = 2,"
+	    " sha256 = printf('%064d', seq), stored_sha256 = sha256", &err),
+	    err);
+}
+
+static int64_t
+count_lost(struct fixture *f)
+{
+	static const char LOST[] =
+	    "SELECT count(*) AS n FROM jobs WHERE removed_because = 'lost'";
+
+	return number_of(f, LOST, NULL);
+}
+
+static void
+every_row_is_reached(void **state)
+{
+	static const struct {
+		int rows, step, max;
+	} cases[] = {
+		{3000, 1, 256}, {3000, 500, 256}, {100, 7, 1}, {64, 3, 64},
+		{9, 1, 8}, {1000, 1, 100000},
+	};
+	struct fixture *f = *state;
+	int64_t before, lost;
+	struct err err;
+	size_t i;
+	int calls;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fill(f, cases[i].rows, cases[i].step);
+		for (lost = calls = 0; lost < cases[i].rows; calls++) {
+			before = lost;
+			reconcile(f, cases[i].max);
+			lost = count_lost(f);
+			assert_true(lost - before <= cases[i].max);
+			/* Each call gets on, until the end was reached. */
+			assert_true(calls <= cases[i].rows + 2);
+		}
+		assert_ok(db_exec(f->db, "DELETE FROM jobs", &err), err);
+		/* And then it begins anew. */
+		reconcile(f, cases[i].max);
+	}
+}
+
+static void
+every_file_is_reached(void **state)
+{
+	struct fixture *f = *state;
+	char id[UUID_MAX];
+	int calls, i, left;
+
+	for (i = 0; i < 500; i++) {
+		(void)snprintf(id, sizeof(id),
+		    "0198c0de-7b1e-7c3a-9f00-%012x", i);
+		put_file(f, id, "heapsnapshot.zst");
+	}
+	for (calls = 0, left = 500; left > 0; calls++) {
+		reconcile(f, 64);
+		for (i = left = 0; i < 500; i++) {
+			(void)snprintf(id, sizeof(id),
+			    "0198c0de-7b1e-7c3a-9f00-%012x", i);
+			left += is_there(f, id, "heapsnapshot.zst");
+		}
+		assert_true(left >= 500 - 64 * (calls + 1));
+		assert_true(calls < 20);
+	}
+	/* A round has an end, and what comes later is seen in the next. */
+	put_file(f, ORPHAN, "heapsnapshot");
+	for (calls = 0; is_there(f, ORPHAN, "heapsnapshot"); calls++) {
+		assert_true(calls < 3);
+		reconcile(f, 64);
+	}
+}
+
+static void
+file_that_cannot_go_keeps_no_other(void **state)
+{
+	struct fixture *f = *state;
+	struct job bad = create_succeeded(f), lost = create_succeeded(f);
+	char path[400];
+	struct err err;
+	int i;
+
+	path_of(f, ORPHAN, "heapsnapshot", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	put_file(f, "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c78", "heapsnapshot");
+	put_file(f, "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c76", "heapsnapshot");
+	path_of(f, bad.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	path_of(f, lost.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	/* One at a time: nobody is stuck before it. */
+	for (i = 0; i < 8; i++)
+		(void)!job_reconcile(reconciler, f->db, f->dir, 1, &err);
+	expect_lost(f, &lost);
+	expect_lost(f, &bad);
+	assert_false(is_there(f, "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c78",
+	    "heapsnapshot"));
+	assert_false(is_there(f, "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c76",
+	    "heapsnapshot"));
+	/* It is told of in each round. */
+	for (i = 0; i < 2; i++)
+		if (job_reconcile(reconciler, f->db, f->dir, 100, &err) == 0)
+			(void)err_set(&err, ERR_INTERNAL, "untold");
+	assert_int_equal(err.code, ERR_STORE);
+	assert_non_null(strstr(err.msg, "cannot remove"));
+}
+
+static void
+what_cannot_be_seen_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f);
+	struct err err;
+
+	no_stat = true;
+	assert_err(job_reconcile(reconciler, f->db, f->dir, 100, &err), err,
+	    ERR_STORE, "hangs");
+	no_stat = false;
+	assert_int_equal(get(f, job.id).removed_at_ms, JOB_UNKNOWN);
+	reconcile(f, 100);
+	reconcile(f, 100);
+	assert_int_equal(get(f, job.id).removed_at_ms, JOB_UNKNOWN);
+	assert_true(is_there(f, job.id, "heapsnapshot"));
+}
+
+/* A disk that was gone for a while, and is back with what was on it. */
+static void
+files_that_are_back_are_had_again(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f), cut = create_succeeded(f), now;
+	char path[300], moved[300], file[400];
+	struct err err;
+	int i;
+
+	(void)snprintf(path, sizeof(path), "%s/artifacts", f->dir);
+	(void)snprintf(moved, sizeof(moved), "%s/elsewhere", f->dir);
+	assert_int_equal(rename(path, moved), 0);
+	for (i = 0; i < 2; i++)
+		assert_err(job_reconcile(reconciler, f->db, f->dir, 100, &err),
+		    err, ERR_STORE, "artifacts");
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	expect_lost(f, &job);
+	expect_lost(f, &cut);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rename(moved, path), 0);
+	path_of(f, cut.id, "heapsnapshot", file);
+	assert_int_equal(truncate(file, 1), 0);
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	now = get(f, job.id);
+	assert_int_equal(now.removed_because, REMOVED_NOT);
+	assert_true(job_has_artifact(&now));
+	assert_true(is_there(f, job.id, "heapsnapshot"));
+	/* What is not whole is not had again. */
+	expect_lost(f, &cut);
+	assert_false(is_there(f, cut.id, "heapsnapshot"));
+	/* It goes when its time has come, and then for good. */
+	clock_shift_ms = 2 * (int64_t)KEEP_MS;
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
+	put_file(f, job.id, "heapsnapshot");
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	assert_int_equal(get(f, job.id).removed_because, REMOVED_EXPIRED);
+	assert_false(is_there(f, job.id, "heapsnapshot"));
+}
+
+/* Another state in the place of ours: its files are no orphans of our rows. */
+static void
+files_of_another_state_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f);
+	char path[256], moved[262];
+	struct db *other = NULL;
+	struct err err;
+	int i;
+
+	/* In the middle of a round. */
+	put_file(f, ORPHAN, "part");
+	reconcile(f, 1);
+	(void)snprintf(path, sizeof(path), "%s", f->dir);
+	(void)snprintf(moved, sizeof(moved), "%s.moved", f->dir);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_ok(artifact_check_dirs(path, false, &err), err);
+	assert_ok(job_open_db(path, &other, &err), err);
+	put_file(f, job.id, "heapsnapshot");
+	for (i = 0; i < 3; i++)
+		(void)!job_reconcile(reconciler, f->db, f->dir, 100, &err);
+	assert_true(is_there(f, job.id, "heapsnapshot"));
+	/* With the database that belongs there, it is one. */
+	for (i = 0; i < 2; i++)
+		assert_ok(job_reconcile(reconciler, other, f->dir, 100, &err),
+		    err);
+	assert_false(is_there(f, job.id, "heapsnapshot"));
+	db_close(&other);
+	test_remove_dir(moved);
+}
+
+#define RECONCILE_TEST(name) cmocka_unit_test_setup_teardown(name, \
+	setup_reconciler, teardown_reconciler)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RECONCILE_TEST(files_without_a_row_go),
+		RECONCILE_TEST(files_that_are_not_ours_stay),
+		RECONCILE_TEST(files_that_their_row_does_not_know_go),
+		RECONCILE_TEST(files_of_whoever_works_stay),
+		RECONCILE_TEST(lost_and_damaged_files_are_noted),
+		RECONCILE_TEST(reader_of_a_damaged_file_goes_on),
+		RECONCILE_TEST(every_row_is_reached),
+		RECONCILE_TEST(every_file_is_reached),
+		RECONCILE_TEST(file_that_cannot_go_keeps_no_other),
+		RECONCILE_TEST(what_cannot_be_seen_is_not_lost),
+		RECONCILE_TEST(files_that_are_back_are_had_again),
+		RECONCILE_TEST(files_of_another_state_stay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
