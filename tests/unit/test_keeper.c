@@ -212,7 +212,7 @@ count(const char *sql)
 }
 
 #define COUNT_LINKS "SELECT count(*) AS n FROM links"
-#define COUNT_LITTER "SELECT count(*) AS n FROM jobs"                           \
+#define COUNT_LITTER "SELECT count(*) AS n FROM jobs" \
 	" WHERE state = 'failed' AND removed_at_ms IS NULL"
 #define COUNT_JOBS "SELECT count(*) AS n FROM jobs"
 
