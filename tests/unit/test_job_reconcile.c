@@ -4,6 +4,7 @@
  */
 #include "store.h"
 
+#include "job_parts.h"
 #include "log.h"
 
 /* Fills in for what no row knows. */
@@ -11,6 +12,42 @@
 
 /* Nobody can say whether a file is there. */
 static bool no_stat;
+/* The job that is removed, with its file, while its file is looked for. */
+static struct {
+	struct db *db;
+	const char *dir, *id;
+} going;
+/* Warnings that were logged; rows that cannot be noted, and how often that was
+ * tried. */
+static int warnings;
+static bool no_noting;
+static int notings;
+
+void __wrap_log_warn(const char *module, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+void
+__wrap_log_warn(const char *module, const char *fmt, ...)
+{
+	(void)module;
+	(void)fmt;
+	warnings++;
+}
+
+int __wrap_job_set_removed(struct db *db, const char *id,
+    enum job_removal because, struct err *err);
+int __real_job_set_removed(struct db *db, const char *id,
+    enum job_removal because, struct err *err);
+
+int
+__wrap_job_set_removed(struct db *db, const char *id,
+    enum job_removal because, struct err *err)
+{
+	notings++;
+	if (no_noting)
+		return err_set(err, ERR_STORE, "the database is busy");
+	return __real_job_set_removed(db, id, because, err);
+}
 
 int __wrap_artifact_is_there(const char *state_dir, const char *job_id,
     const char *extension, const struct artifact_sum *sum, bool *ret_is_there,
@@ -26,6 +63,9 @@ __wrap_artifact_is_there(const char *state_dir, const char *job_id,
 {
 	if (no_stat)
 		return err_set(err, ERR_STORE, "%s: hangs", job_id);
+	if (going.id != NULL && strcmp(job_id, going.id) == 0 &&
+	    job_remove(going.db, going.dir, job_id, err) != 0)
+		return -1;
 	return __real_artifact_is_there(state_dir, job_id, extension, sum,
 	    ret_is_there, err);
 }
@@ -37,8 +77,9 @@ setup_reconciler(void **state)
 {
 	struct err err;
 
-	/* What is removed is told in the log. */
+	/* What is back is told in the log. */
 	log_setup(LOG_ERROR, LOG_LOGFMT);
+	warnings = notings = 0;
 	assert_ok(job_reconciler_new(&reconciler, &err), err);
 	return setup(state);
 }
@@ -46,7 +87,8 @@ setup_reconciler(void **state)
 static int
 teardown_reconciler(void **state)
 {
-	no_stat = false;
+	no_stat = no_noting = false;
+	going.id = NULL;
 	job_reconciler_free(&reconciler);
 	assert_null(reconciler);
 	job_reconciler_free(&reconciler);
@@ -468,6 +510,58 @@ files_of_another_state_stay(void **state)
 	test_remove_dir(moved);
 }
 
+/* A job that is deleted at this moment has not lost its file. */
+static void
+file_that_goes_with_its_row_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct job gone = create_succeeded(f), lost = create_succeeded(f);
+	char path[400];
+	int i;
+
+	going.db = f->db;
+	going.dir = f->dir;
+	going.id = gone.id;
+	reconcile(f, 100);
+	assert_false(has_row(f, gone.id));
+	assert_false(is_there(f, gone.id, "heapsnapshot"));
+	assert_int_equal(notings, 1);
+	assert_int_equal(warnings, 0);
+	path_of(f, lost.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	expect_lost(f, &lost);
+	assert_int_equal(warnings, 1);
+}
+
+/* Each row would wait for it anew, and others for the store. */
+static void
+busy_database_ends_the_round(void **state)
+{
+	struct fixture *f = *state;
+	struct job jobs[3];
+	char path[400];
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		jobs[i] = create_succeeded(f);
+		path_of(f, jobs[i].id, "heapsnapshot", path);
+		assert_int_equal(unlink(path), 0);
+	}
+	no_noting = true;
+	assert_err(job_reconcile(reconciler, f->db, f->dir, 100, &err), err,
+	    ERR_STORE, "the database is busy");
+	assert_int_equal(notings, 1);
+	assert_int_equal(warnings, 0);
+	/* It is begun where it was. */
+	no_noting = false;
+	reconcile(f, 100);
+	for (i = 0; i < 3; i++)
+		expect_lost(f, &jobs[i]);
+}
+
 #define RECONCILE_TEST(name) cmocka_unit_test_setup_teardown(name, \
 	setup_reconciler, teardown_reconciler)
 
@@ -487,6 +581,8 @@ main(void)
 		RECONCILE_TEST(what_cannot_be_seen_is_not_lost),
 		RECONCILE_TEST(files_that_are_back_are_had_again),
 		RECONCILE_TEST(files_of_another_state_stay),
+		RECONCILE_TEST(file_that_goes_with_its_row_is_not_lost),
+		RECONCILE_TEST(busy_database_ends_the_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

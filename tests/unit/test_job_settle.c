@@ -472,6 +472,54 @@ expired_files_are_removed(void **state)
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 }
 
+/* So many that have expired, without their files. */
+static void
+fill_expired(struct fixture *f, int n)
+{
+	static const char ROWS[] =
+	    "INSERT INTO jobs (id, app, pod, kind, method, requested_by,"
+	    " request_id, created_at_ms, accepted_at_ms, started_at_ms,"
+	    " runner_pid, lease_until_ms, artifact_name, holds_target)"
+	    " WITH RECURSIVE c (n) AS (SELECT 1"
+	    " UNION ALL SELECT n + 1 FROM c WHERE n < :n)"
+	    " SELECT printf('0098c0de-7b1e-7c3a-9f00-%012x', n), '" APP "',"
+	    " '" POD "', 'heap-snapshot', 'auto', 'ci', 'r', 1, 2, 3, 4, 0,"
+	    " 'n', 0 FROM c";
+	static const char *const steps[] = {
+		"UPDATE jobs SET state = 'running', phase = 'writing'",
+		"UPDATE jobs SET state = 'succeeded', phase = NULL,"
+		" finished_at_ms = 5, expires_at_ms = 6, size_bytes = 2,"
+		" stored_bytes = 2, coding = 'identity',"
+		" sha256 = printf('%064d', 0), stored_sha256 = printf('%064d',"
+		" 0)",
+	};
+	struct db_stmt *stmt;
+	struct err err;
+	size_t i;
+
+	assert_ok(db_prepare(f->db, ROWS, &stmt, &err), err);
+	assert_ok(db_bind_int(stmt, ":n", n, &err), err);
+	assert_ok(db_run(stmt, &err), err);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		assert_ok(db_exec(f->db, steps[i], &err), err);
+}
+
+/* Who waits for the store does not wait for all of them. */
+static void
+one_call_sweeps_some_files_only(void **state)
+{
+	static const char COUNT[] =
+	    "SELECT count(*) AS n FROM jobs WHERE removed_at_ms IS NULL";
+	struct fixture *f = *state;
+	struct err err;
+
+	fill_expired(f, JOB_RETAIN_ROWS + 500);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
+	assert_int_equal(number_of(f, COUNT, NULL), 500);
+	assert_ok(job_sweep(f->db, f->dir, &err), err);
+	assert_int_equal(number_of(f, COUNT, NULL), 0);
+}
+
 static void
 leftovers_of_failed_jobs_are_removed(void **state)
 {
@@ -567,6 +615,7 @@ main(void)
 		TEST(many_dead_jobs_are_settled),
 		TEST(delivery_starts_the_grace),
 		TEST(expired_files_are_removed),
+		TEST(one_call_sweeps_some_files_only),
 		TEST(leftovers_of_failed_jobs_are_removed),
 		TEST(file_that_stays_keeps_no_other),
 		TEST(refused_rows_are_swept),
