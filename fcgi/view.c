@@ -137,8 +137,8 @@ choose_form(const struct request *request, const struct job *job,
 	    gate_env(request->gate, "HTTP_ACCEPT_ENCODING"), has_zstd)) {
 	case CODING_NONE:
 		return err_set(err, ERR_NOT_ACCEPTABLE, "the file can be had "
-		    "%s; Accept-Encoding allows neither",
-		    has_zstd ? "as it is and with zstd" : "as it is only");
+		    "%s, which Accept-Encoding does not allow",
+		    has_zstd ? "as it is or with zstd" : "as it is only");
 	case CODING_ZSTD:
 		out->coding = ARTIFACT_ZSTD;
 		out->sha256 = sum->stored_sha256;

@@ -147,7 +147,7 @@ check_room(struct db *db, const struct job_order *order,
 		return -1;
 	if (rc == 1 && job_is_final(ret_blocking))
 		return err_set(err, ERR_CONFLICT, "Snapshot already "
-		    "generating: job %s of app %s was %s, but V8 does not "
+		    "generating: job %s of app %s is %s, but V8 does not "
 		    "stop before it is done; order again then",
 		    ret_blocking->id, order->app,
 		    job_state_name(ret_blocking->state));

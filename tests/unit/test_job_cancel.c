@@ -68,7 +68,7 @@ running_job_holds_its_target(void **state)
 	assert_int_equal(canceled.runner.pid, getpid());
 	assert_err(try_create(f, &snapshot, &other, &err), err, ERR_CONFLICT,
 	    "Snapshot already generating: job");
-	assert_non_null(strstr(err.msg, "was canceled, but V8 does not stop "
+	assert_non_null(strstr(err.msg, "is canceled, but V8 does not stop "
 	    "before it is done; order again then"));
 	assert_string_equal(other.id, job.id);
 	assert_int_equal(other.state, JOB_CANCELED);
