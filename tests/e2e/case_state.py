@@ -183,6 +183,8 @@ def _(run):
         orphans = [put_orphan(artifacts) for _ in range(3)]
         with unremovable(put_orphan(artifacts)):
             site.start_pool()
+            until(lambda: site.request("GET", "/readyz").status == 200, 20,
+                  "readyz is 200")
             # From round to round, of which each meets all that again.
             for _ in range(2):
                 until(lambda: site.request("GET", "/readyz").expect(200) and
