@@ -36,6 +36,8 @@ import inspector as fake_inspector  # noqa: E402
 SERVICE, WEB, APP = 20201, 20202, 20203
 POD = "pod-1"
 FINAL = ("succeeded", "failed", "canceled")
+# Below those that the kernel gives to clients.
+PORTS = range(20000, 28000)
 FAKES = 60      # and some others: 64 apps are allowed
 APACHE_MODULES = "/usr/lib/apache2/modules"
 WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile)(\.zst)?$")
@@ -164,10 +166,10 @@ class Run:
         self.node = self.nodes.get("20") or next(iter(self.nodes.values()))
 
     def port(self):
-        """A free port of 18200..18999, ours until this process ends: other
-        test processes are kept off by a socket in the abstract namespace."""
-        for number in range(18200 + os.getpid() * 17 % 800, 20600):
-            number = 18200 + (number - 18200) % 800
+        """A free one of PORTS, ours until this process ends: other test
+        processes are kept off by a socket in the abstract namespace."""
+        for i in range(len(PORTS)):
+            number = PORTS[(os.getpid() * 17 + i) % len(PORTS)]
             lock = socket.socket(socket.AF_UNIX)
             with contextlib.suppress(OSError):
                 # In this order: nobody probes a port that is given away.
@@ -176,7 +178,7 @@ class Run:
                 self.held_ports.append(lock)
                 return number
             lock.close()
-        raise Failed("no port of 18200 to 18999 is free")
+        raise Failed(f"no port of {PORTS} is free")
 
     def subdir(self, name, user=None, mode=0o755):
         # In one step: cases run side by side.

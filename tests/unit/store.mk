@@ -2,12 +2,16 @@
 UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
 	tests/unit/test_spawn tests/unit/test_artifact \
 	tests/unit/test_artifact_dir tests/unit/test_artifact_read \
-	tests/unit/test_artifact_remove tests/unit/test_ballast \
+	tests/unit/test_artifact_remove tests/unit/test_artifact_scan \
+	tests/unit/test_ballast \
 	tests/unit/test_link tests/unit/test_job \
 	tests/unit/test_job_list tests/unit/test_job_schema \
 	tests/unit/test_job_key tests/unit/test_job_cancel \
+	tests/unit/test_job_hold tests/unit/test_job_sweep \
+	tests/unit/test_job_lock \
 	tests/unit/test_job_plan tests/unit/test_job_retain \
 	tests/unit/test_job_reserve tests/unit/test_job_reconcile \
+	tests/unit/test_job_round \
 	tests/unit/test_job_space \
 	tests/unit/test_job_settle tests/unit/test_job_json \
 	tests/unit/test_job_many
@@ -46,15 +50,19 @@ tests_unit_test_artifact_read_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_artifact_read_LDADD = $(UNIT_LIBS)
 tests_unit_test_artifact_remove_SOURCES = tests/unit/test_artifact_remove.c
 tests_unit_test_artifact_remove_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_artifact_remove_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=flock,--wrap=readdir,--wrap=calloc
+tests_unit_test_artifact_remove_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=flock
 tests_unit_test_artifact_remove_LDADD = $(UNIT_LIBS)
+tests_unit_test_artifact_scan_SOURCES = tests/unit/test_artifact_scan.c
+tests_unit_test_artifact_scan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_artifact_scan_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=readdir,--wrap=calloc
+tests_unit_test_artifact_scan_LDADD = $(UNIT_LIBS)
 tests_unit_test_ballast_SOURCES = tests/unit/test_ballast.c
 tests_unit_test_ballast_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ballast_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=statvfs,--wrap=posix_fallocate
 tests_unit_test_ballast_LDADD = $(UNIT_LIBS)
-EXTRA_DIST += tests/unit/store.h tests/unit/disk.h
+EXTRA_DIST += tests/unit/store.h tests/unit/disk.h tests/unit/reconcile.h
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 tests_unit_test_link_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_link_LDFLAGS = $(AM_LDFLAGS) \
@@ -88,7 +96,7 @@ tests_unit_test_job_plan_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_retain_SOURCES = tests/unit/test_job_retain.c
 tests_unit_test_job_retain_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_job_retain_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_utc_ms,--wrap=file_free_bytes,--wrap=flock
+	-Wl,--wrap=clock_utc_ms,--wrap=file_free_bytes
 tests_unit_test_job_retain_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_reserve_SOURCES = tests/unit/test_job_reserve.c
 tests_unit_test_job_reserve_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -99,13 +107,30 @@ tests_unit_test_job_reserve_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_reconcile_SOURCES = tests/unit/test_job_reconcile.c
 tests_unit_test_job_reconcile_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_job_reconcile_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_utc_ms,--wrap=artifact_is_there \
-	-Wl,--wrap=job_set_removed,--wrap=log_warn
+	-Wl,--wrap=clock_utc_ms
 tests_unit_test_job_reconcile_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_space_SOURCES = tests/unit/test_job_space.c
 tests_unit_test_job_space_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_job_space_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
 tests_unit_test_job_space_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_hold_SOURCES = tests/unit/test_job_hold.c
+tests_unit_test_job_hold_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_hold_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_hold_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_sweep_SOURCES = tests/unit/test_job_sweep.c
+tests_unit_test_job_sweep_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_sweep_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_sweep_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_lock_SOURCES = tests/unit/test_job_lock.c
+tests_unit_test_job_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_lock_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms,--wrap=flock
+tests_unit_test_job_lock_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_round_SOURCES = tests/unit/test_job_round.c
+tests_unit_test_job_round_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_round_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=artifact_is_there \
+	-Wl,--wrap=job_set_removed,--wrap=log_warn
+tests_unit_test_job_round_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_settle_SOURCES = tests/unit/test_job_settle.c
 tests_unit_test_job_settle_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_job_settle_LDFLAGS = $(AM_LDFLAGS) \

@@ -237,6 +237,8 @@ missing_and_changed_files_are_gone(void **state)
 	sum.stored_bytes = sum.size_bytes = 5;
 	refuse_open(f, &sum, ERR_GONE, "has 4 bytes, but 5 were written: it "
 	    "was changed or damaged");
+	sum.stored_bytes = sum.size_bytes = 3;
+	refuse_open(f, &sum, ERR_GONE, "has 4 bytes, but 3 were written");
 	sum.coding = ARTIFACT_ZSTD;
 	refuse_open(f, &sum, ERR_GONE, f->zst_path);
 	assert_int_equal(unlink(f->path), 0);

@@ -2,9 +2,6 @@
  * Jobs that are canceled and removed: at once for whoever looks, and for the
  * target only when V8 has let go of it.
  */
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "store.h"
 
 #include "link.h"
@@ -19,14 +16,6 @@ cancel(struct fixture *f, const char *id)
 	assert_int_equal(job.state, JOB_CANCELED);
 	assert_string_equal(job.id, id);
 	return job;
-}
-
-static void
-settle_all(struct fixture *f)
-{
-	struct err err;
-
-	assert_ok(job_settle(f->db, f->dir, &err), err);
 }
 
 static void
@@ -160,167 +149,14 @@ only_what_is_active_is_canceled(void **state)
 	assert_string_equal(out.id, "untouched");
 }
 
-/* A process that only is there, and is killed by the caller. */
-static pid_t
-start_sleeper(struct proc *ret_proc)
-{
-	struct proc self;
-	int said[2];
-	struct err err;
-	pid_t pid;
-
-	assert_int_equal(pipe(said), 0);
-	pid = fork();
-	if (pid == 0) {
-		if (proc_self(&self, &err) == 0 && write(said[1], &self,
-		    sizeof(self)) == (ssize_t)sizeof(self))
-			for (;;)
-				(void)pause();
-		_exit(1);
-	}
-	assert_true(pid > 0);
-	(void)close(said[1]);
-	assert_int_equal(read(said[0], ret_proc, sizeof(*ret_proc)),
-	    sizeof(*ret_proc));
-	(void)close(said[0]);
-	return pid;
-}
-
-static void
-dead_capture_lets_go(void **state)
-{
-	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
-	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT), other;
-	struct proc runner;
-	struct err err;
-	pid_t pid;
-
-	pid = start_sleeper(&runner);
-	(void)claim(f, job.id, &runner);
-	(void)cancel(f, job.id);
-	settle_all(f);
-	assert_true(get(f, job.id).holds_target);
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	/* Whoever orders settles that by himself. */
-	assert_ok(try_create(f, &order, &other, &err), err);
-	job = get(f, job.id);
-	assert_false(job.holds_target);
-	assert_int_equal(job.state, JOB_CANCELED);
-}
-
-static void
-ended_child_lets_go(void **state)
-{
-	struct fixture *f = *state;
-	struct job job = create_running(f, JOB_HEAP_SNAPSHOT);
-	struct err err;
-
-	(void)cancel(f, job.id);
-	assert_ok(job_settle_child(f->db, f->dir, job.id,
-	    (JOB_EXIT_ERROR + ERR_CONFLICT) << 8, &err), err);
-	job = get(f, job.id);
-	assert_false(job.holds_target);
-	assert_int_equal(job.state, JOB_CANCELED);
-}
-
-static void
-unseen_capture_holds_by_its_lease(void **state)
-{
-	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
-	struct proc runner = f->self;
-	int64_t revision;
-	struct err err;
-
-	(void)snprintf(runner.host, sizeof(runner.host), "elsewhere/1");
-	(void)claim(f, job.id, &runner);
-	clock_shift_ms = 20000;
-	revision = cancel(f, job.id).revision;
-	assert_ok(job_hold(f->db, job.id, &err), err);
-	clock_shift_ms = 20000 + JOB_LEASE_MS - 1000;
-	settle_all(f);
-	assert_true(get(f, job.id).holds_target);
-	assert_ok(job_hold(f->db, job.id, &err), err);
-	clock_shift_ms = 20000 + 2 * JOB_LEASE_MS - 3000;
-	settle_all(f);
-	job = get(f, job.id);
-	assert_true(job.holds_target);
-	/* It is nothing that anybody waits for. */
-	assert_int_equal(job.revision, revision);
-	clock_shift_ms = 20000 + 3 * JOB_LEASE_MS;
-	settle_all(f);
-	assert_false(get(f, job.id).holds_target);
-	assert_err(job_hold(f->db, job.id, &err), err, ERR_CONFLICT, job.id);
-}
-
-static void
-hung_capture_lets_go(void **state)
-{
-	struct fixture *f = *state;
-	struct job job = create_running(f, JOB_HEAP_SNAPSHOT);
-
-	(void)cancel(f, job.id);
-	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS - 1000;
-	settle_all(f);
-	assert_true(get(f, job.id).holds_target);
-	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS + 1000;
-	settle_all(f);
-	assert_false(get(f, job.id).holds_target);
-}
-
-static void
-hold_is_for_canceled_jobs(void **state)
-{
-	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
-	struct err err;
-
-	assert_err(job_hold(f->db, job.id, &err), err, ERR_CONFLICT, job.id);
-	(void)claim(f, job.id, &f->self);
-	assert_err(job_hold(f->db, job.id, &err), err, ERR_CONFLICT, job.id);
-	/* Nor is an active one let go of. */
-	assert_ok(job_release(f->db, f->dir, job.id, &err), err);
-	assert_true(get(f, job.id).holds_target);
-	succeed(f, f->db, job.id);
-	assert_false(get(f, job.id).holds_target);
-	assert_err(job_hold(f->db, job.id, &err), err, ERR_CONFLICT, job.id);
-	assert_err(job_hold(f->db, "", &err), err, ERR_CONFLICT, "job ");
-}
-
-/* By reading alone: captures side by side do not keep each other writing. */
-static void
-running_is_looked_at_without_a_lock(void **state)
-{
-	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
-	struct db *other = open_other(f);
-	int64_t before = 0, after = 0;
-	struct err err;
-
-	assert_err(job_check_running(f->db, job.id, &err), err, ERR_CONFLICT,
-	    job.id);
-	(void)claim(f, job.id, &f->self);
-	assert_ok(db_data_version(other, &before, &err), err);
-	assert_ok(db_begin(other, &err), err);
-	assert_ok(job_check_running(f->db, job.id, &err), err);
-	db_rollback(other);
-	assert_ok(db_data_version(other, &after, &err), err);
-	assert_int_equal(before, after);
-	db_close(&other);
-	(void)cancel(f, job.id);
-	assert_err(job_check_running(f->db, job.id, &err), err, ERR_CONFLICT,
-	    "it was given up or canceled");
-	assert_err(job_check_running(f->db, "", &err), err, ERR_CONFLICT,
-	    "not active any more");
-}
-
 static void
 canceled_jobs_are_listed_and_swept(void **state)
 {
 	struct fixture *f = *state;
+	const struct err why = {ERR_TARGET_UNREACHABLE, "nothing answers"};
+	struct job_order other = order_of(JOB_HEAP_SNAPSHOT);
 	struct job told = create_accepted(f, JOB_HEAP_SNAPSHOT), untold;
+	struct job refused;
 	struct err err;
 
 	(void)cancel(f, told.id);
@@ -329,11 +165,16 @@ canceled_jobs_are_listed_and_swept(void **state)
 	put_file(f, untold.id, "part");
 	(void)cancel(f, untold.id);
 	assert_int_equal(matching(f, APP, -1, JOB_CANCELED), 1);
-	/* What it has written goes; the row stays while it holds the app. */
+	/* What it has written goes; the row stays while it holds the app, also
+	 * where others go. */
+	other.app = "other";
+	assert_ok(try_create(f, &other, &refused, &err), err);
+	assert_ok(job_fail(f->db, f->dir, refused.id, &why, &err), err);
 	clock_shift_ms = JOB_UNACCEPTED_MS + 1000;
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_false(is_there(f, untold.id, "part"));
 	assert_true(has_row(f, untold.id));
+	assert_false(has_row(f, refused.id));
 	assert_ok(job_release(f->db, f->dir, untold.id, &err), err);
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_false(has_row(f, untold.id));
@@ -432,12 +273,6 @@ main(void)
 		TEST(canceled_profile_counts_until_it_lets_go),
 		TEST(nothing_is_written_into_a_canceled_job),
 		TEST(only_what_is_active_is_canceled),
-		TEST(dead_capture_lets_go),
-		TEST(ended_child_lets_go),
-		TEST(unseen_capture_holds_by_its_lease),
-		TEST(hung_capture_lets_go),
-		TEST(hold_is_for_canceled_jobs),
-		TEST(running_is_looked_at_without_a_lock),
 		TEST(canceled_jobs_are_listed_and_swept),
 		TEST(active_jobs_are_not_removed),
 		TEST(removed_job_takes_everything_with_it),

@@ -130,6 +130,12 @@ what_fits_is_kept_free(void **state)
 	reserve(f, &job, limits, 1000, 0);
 	assert_ok(job_cancel(f->db, f->dir, job.id, &job, &err), err);
 	assert_int_equal(reserved(f, &job), 0);
+	assert_ok(job_release(f->db, f->dir, job.id, &err), err);
+	job = create_running(f, JOB_HEAP_SNAPSHOT);
+	reserve(f, &job, limits, 1000, 0);
+	assert_ok(job_settle_child(f->db, f->dir, job.id, 9, &err), err);
+	assert_int_equal(get(f, job.id).state, JOB_FAILED);
+	assert_int_equal(reserved(f, &job), 0);
 }
 
 static void
