@@ -89,8 +89,10 @@ check_bare(const struct job *job, struct err *err)
 	if (job->delivered_at_ms != JOB_UNKNOWN) {
 		clock_format_rfc3339(job->delivered_at_ms, when);
 		return err_set(err, ERR_NOT_FOUND, "the newest snapshot was "
-		    "delivered at %s; ?job=%s serves it until it is removed",
-		    when, job->id);
+		    "delivered at %s; %s%s", when, job_has_artifact(job)
+		    ? "until it is removed it is served by ?job="
+		    : "its file has gone since; take a new one",
+		    job_has_artifact(job) ? job->id : "");
 	}
 	if (view_check_file(job, err) != 0) {
 		err->code = ERR_NOT_FOUND;

@@ -258,7 +258,8 @@ refuse_download(struct pool *pool, struct request *request, struct err *err,
 	if (job_id[0] != '\0') {
 		answer_header(answer, "X-Job-Id", "%s", job_id);
 		view_link(request, job_id, "Location", answer);
-		err_wrap(err, "the file of job %s is ready, but", job_id);
+		err_wrap(err, "the file of job %s is ready, fetch it from "
+		    "jobs/%s/artifact later", job_id, job_id);
 	}
 	route_refuse(pool->service, request, err, answer);
 }

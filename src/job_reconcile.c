@@ -221,7 +221,8 @@ check_row(struct job_reconciler *reconciler, struct db *db,
 		note_fault(reconciler, &fault);
 		return 0;
 	}
-	if (is_there)
+	/* Or another directory is there by now, which is none of this one's. */
+	if (is_there || !db_is_current(db))
 		return 0;
 	if (artifact_remove(state_dir, job->id, extension, false,
 	    &fault) != 0)

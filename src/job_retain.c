@@ -300,6 +300,10 @@ static int
 refuse(const struct store *store, const struct job_limits *limits,
     int64_t bytes, int64_t written_bytes, struct err *err)
 {
+	if (bytes > limits->store_bytes)
+		return err_set(err, ERR_SPACE, "the file needs %" PRId64
+		    " bytes, more than all of [limits] store_bytes, %" PRId64
+		    "; raise the limit", bytes, limits->store_bytes);
 	if (store->stored_bytes + store->kept_bytes + bytes >
 	    limits->store_bytes)
 		return err_set(err, ERR_SPACE, "the file needs %" PRId64

@@ -25,8 +25,9 @@ static struct {
 	int rc;
 } tries[TRIES_MAX];
 static int tries_len;
-/* Which of them fails without a look at the store; -1: none. */
+/* Which of them fail without a look at the store; -1: none. */
 static int failing_try = -1;
+static int failing_tries = 1;
 static enum err_code failing_code;
 /* Done before each, with its number. */
 static void (*before_try)(int n);
@@ -54,7 +55,8 @@ __wrap_job_reserve(struct db *store, const char *state_dir,
 	tries[n].written_bytes = written_bytes;
 	if (before_try != NULL)
 		before_try(n);
-	if (n == failing_try)
+	if (failing_try >= 0 && n >= failing_try &&
+	    n < failing_try + failing_tries)
 		tries[n].rc = err_set(err, failing_code, "out of order");
 	else
 		tries[n].rc = __real_job_reserve(store, state_dir, limits, id,
@@ -105,6 +107,7 @@ begin_room(enum job_kind kind, int64_t duration_ms, const char *limits,
 	disk_fails = false;
 	tries_len = 0;
 	failing_try = -1;
+	failing_tries = 1;
 	before_try = NULL;
 	begin(kind, duration_ms, limits, fn);
 }

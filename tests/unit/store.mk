@@ -70,7 +70,8 @@ tests_unit_test_link_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_link_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
-tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=db_set_durable
 tests_unit_test_job_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_list_SOURCES = tests/unit/test_job_list.c
 tests_unit_test_job_list_CPPFLAGS = $(UNIT_CPPFLAGS)

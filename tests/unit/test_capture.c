@@ -305,6 +305,66 @@ test_disk_full(void **state)
 	expect_failure(ERR_SPACE, "No space left");
 }
 
+static bool was_told, was_held, was_refused;
+
+/* The row says at once that it failed, while V8 goes on; nothing else may begin
+ * until it is through. */
+static bool
+fills_disk_and_goes_on(int fd, long long id, const char *method)
+{
+	const int64_t deadline_ms = clock_mono_ms() + 10000;
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN);
+	struct job now = { .state = JOB_QUEUED }, next;
+	struct db *other = NULL;
+	struct err err;
+	bool is_new;
+
+	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
+		return false;
+	write_errno = ENOSPC;
+	send_chunk(fd, "{");
+	if (job_open_db(dir, &other, &err) != 0)
+		return false;
+	while (now.state != JOB_FAILED && clock_mono_ms() < deadline_ms &&
+	    job_get(other, dir, "sample", "pod-1", job.id, &now, &err) == 0)
+		(void)poll(NULL, 0, 5);
+	was_told = now.state == JOB_FAILED && now.error.code == ERR_SPACE &&
+	    count_files() == 0;
+	was_held = now.holds_target;
+	was_refused = job_create(other, dir, &order, &next, &is_new, &err) !=
+	    0 && err.code == ERR_CONFLICT && strcmp(next.id, job.id) == 0;
+	db_close(&other);
+	write_errno = 0;
+	send_chunk(fd, "and so on");
+	send_chunk(fd, "}");
+	reply(fd, id, "{}");
+	return true;
+}
+
+static void
+test_disk_full_in_the_middle(void **state)
+{
+	struct err err;
+
+	(void)state;
+	was_told = was_held = was_refused = false;
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN,
+	    "[artifacts]\ncompression = none", fills_disk_and_goes_on);
+	assert_err(capture_run(conf, db, job.id, &err), err, ERR_SPACE,
+	    "No space left");
+	assert_true(was_told);
+	assert_true(was_held);
+	assert_true(was_refused);
+	read_job();
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_string_equal(job.error.msg, err.msg);
+	assert_false(job.holds_target);
+	/* Nothing of what came when there was room again. */
+	assert_int_equal(count_files(), 0);
+	order_again();
+	end();
+}
+
 static bool
 breaks_fsync(int fd, long long id, const char *method)
 {
@@ -384,6 +444,7 @@ main(void)
 		cmocka_unit_test(test_job_timeout),
 		cmocka_unit_test(test_no_inspector),
 		cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_disk_full_in_the_middle),
 		cmocka_unit_test(test_fsync_fails),
 		cmocka_unit_test(test_job_lost),
 		cmocka_unit_test(test_claimed_once),

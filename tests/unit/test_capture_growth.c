@@ -108,6 +108,29 @@ test_canceled_while_it_grows(void **state)
 	end();
 }
 
+/* The same, where there is no room either: what the requester wanted counts. */
+static void
+test_canceled_while_it_has_no_room(void **state)
+{
+	struct err err;
+
+	(void)state;
+	noisy_chunks = 10;
+	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_noise);
+	before_try = cancel_at_second;
+	failing_try = 1;
+	failing_tries = 2;
+	failing_code = ERR_SPACE;
+	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT,
+	    "the job was canceled");
+	assert_int_equal(tries_len, 3);
+	read_job();
+	assert_int_equal(job.state, JOB_CANCELED);
+	assert_false(job.holds_target);
+	assert_int_equal(count_files(), 0);
+	end();
+}
+
 static bool had_gone;
 
 /* Others fill the disk in the middle, before V8 goes on. */
@@ -215,6 +238,7 @@ main(void)
 		cmocka_unit_test(test_small_steps_use_up_the_store),
 		cmocka_unit_test(test_busy_store_loses_nothing),
 		cmocka_unit_test(test_canceled_while_it_grows),
+		cmocka_unit_test(test_canceled_while_it_has_no_room),
 		cmocka_unit_test(test_disk_is_filled_in_the_middle),
 		cmocka_unit_test(test_older_file_makes_room_in_the_middle),
 		cmocka_unit_test(test_unknown_disk_is_no_failure),

@@ -196,6 +196,22 @@ settings_are_as_promised(void **state)
 }
 
 static void
+commits_may_wait_for_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	assert_ok(db_set_durable(f->db, true, &err), err);
+	assert_int_equal(pragma(f->db, "PRAGMA synchronous", "synchronous"), 2);
+	put(f->db, "durable", 1);
+	assert_ok(db_set_durable(f->db, false, &err), err);
+	/* Another statement, so that it is asked anew. */
+	assert_int_equal(pragma(f->db, "PRAGMA main.synchronous",
+	    "synchronous"), 1);
+	assert_int_equal(count(f->db), 1);
+}
+
+static void
 values_come_back_as_they_were(void **state)
 {
 	static const char *const names[] = {
@@ -639,6 +655,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(files_are_private, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(settings_are_as_promised,
+		    setup, teardown),
+		cmocka_unit_test_setup_teardown(commits_may_wait_for_the_disk,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(values_come_back_as_they_were,
 		    setup, teardown),

@@ -172,9 +172,8 @@ what_cannot_fit_costs_nobody_his_file(void **state)
 	make_files(f, jobs);
 	job = create_running(f, JOB_HEAP_SNAPSHOT);
 	refuse(f, &job, limits_of(6000, 0), 6001, 0, "the file needs 6001 "
-	    "bytes, but of [limits] store_bytes, 6000, other files take 5000 "
-	    "and other captures 0, and what may be removed is not enough; "
-	    "DELETE jobs, or raise the limit");
+	    "bytes, more than all of [limits] store_bytes, 6000; raise the "
+	    "limit");
 	refuse(f, &job, limits_of(6000, 0), INT64_C(1) << 60, 0,
 	    "the file needs 1152921504606846976 bytes");
 	disk_bytes = 8000;

@@ -234,8 +234,8 @@ what_cannot_be_seen_is_not_lost(void **state)
 	assert_true(is_there(f, job.id, "heapsnapshot"));
 }
 
-/* Another state in the place of ours, while the database is the old one: what is
- * there now is no orphan of its rows. */
+/* Another state in the place of ours, while the database is the old one: what
+ * is there now is no orphan of its rows. */
 static void
 files_of_another_state_stay(void **state)
 {

@@ -76,6 +76,14 @@ fail_job(struct fixture *f, const char *id, int want, struct err *err)
 }
 
 static void
+fail_holding(struct fixture *f, const char *id, int want, struct err *err)
+{
+	const struct err why = {ERR_SPACE, "no room for the snapshot"};
+
+	assert_int_equal(job_fail_holding(f->db, f->dir, id, &why, err), want);
+}
+
+static void
 succeed_job(struct fixture *f, const char *id, int want, struct err *err)
 {
 	static const struct artifact_sum sum = {
@@ -120,7 +128,8 @@ static const struct {
 	end_fn *end;
 	enum job_state state;
 } ends[] = {
-	{fail_job, JOB_FAILED}, {succeed_job, JOB_SUCCEEDED},
+	{fail_job, JOB_FAILED}, {fail_holding, JOB_FAILED},
+	{succeed_job, JOB_SUCCEEDED},
 	{cancel_job, JOB_CANCELED}, {settle_job, JOB_FAILED},
 	{settle_child, JOB_FAILED},
 };
@@ -239,6 +248,53 @@ what_can_wait_leaves_the_ballast(void **state)
 	assert_ok(try_create(f, &order, &other, &err), err);
 }
 
+/* It would be given up for nothing. */
+static void
+other_faults_leave_the_ballast(void **state)
+{
+	struct fixture *f = *state;
+	struct job job;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < ENDS_LEN; i++) {
+		job = create_running(f, JOB_CPU_PROFILE);
+		assert_ok(db_exec(f->db, "PRAGMA query_only = ON", &err), err);
+		ends[i].end(f, job.id, -1, &err);
+		assert_int_equal(err.code, ERR_STORE);
+		assert_true(has_ballast());
+		assert_ok(db_exec(f->db, "PRAGMA query_only = OFF", &err), err);
+		ends[i].end(f, job.id, 0, &err);
+		clock_shift_ms = 0;
+		(void)!job_release(f->db, f->dir, job.id, &err);
+	}
+	assert_true(has_ballast());
+}
+
+/* Where nobody else has it open SQLite needs room even to read. */
+static void
+database_is_opened_by_the_ballast(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_succeeded(f);
+	struct db *db = NULL;
+	struct err err;
+
+	db_close(&f->db);
+	fill_disk(f);
+	assert_ok(job_open_db(f->dir, &f->db, &err), err);
+	assert_false(has_ballast());
+	full_path = NULL;
+	assert_int_equal(get(f, job.id).state, JOB_SUCCEEDED);
+	db_close(&f->db);
+	/* Without it, it is told. */
+	fill_disk(f);
+	assert_err(job_open_db(f->dir, &db, &err), err, ERR_SPACE, f->dir);
+	assert_null(db);
+	full_path = NULL;
+	f->db = open_other(f);
+}
+
 /* Whoever looks is told the truth, and why it is not written down. */
 static void
 dead_job_is_told_of_without_room(void **state)
@@ -276,6 +332,8 @@ main(void)
 		DISK_TEST(without_ballast_the_row_stays_as_it_was),
 		DISK_TEST(delivery_and_release_are_recorded_too),
 		DISK_TEST(what_can_wait_leaves_the_ballast),
+		DISK_TEST(other_faults_leave_the_ballast),
+		DISK_TEST(database_is_opened_by_the_ballast),
 		DISK_TEST(dead_job_is_told_of_without_room),
 	};
 
