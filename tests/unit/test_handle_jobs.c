@@ -535,11 +535,11 @@ test_delete_running(void **state)
 	    "/jobs/%s\r\n", id);
 	begin_call("GET", PAPI "/takeMemorySnapshot", NULL, site.operator,
 	    "HTTP_ACCEPT=application/json", NULL);
-	expect_problem(409, "conflict", "was canceled");
+	expect_problem(409, "conflict", "is canceled");
 	assert_true(call.answer.retry_after_s > 0);
 	expect_header(line);
 	get(PAPI "/getCpuProfile", NULL);
-	expect_problem(409, "conflict", "was canceled");
+	expect_problem(409, "conflict", "is canceled");
 	expect_header(line);
 	get(PAPI "/getMemorySnapshot", NULL);
 	expect_problem(404, "not-found", "canceled");
