@@ -66,21 +66,35 @@ is_known(const struct job *job, const struct artifact_entry *entry)
 	    strcmp(entry->extension, job_extension(job->kind)) == 0;
 }
 
-/* A file that was lost and is back, whole, as if with the disk it is on: 1. */
+/* The first is the one that is told. */
+static void
+note_fault(struct job_reconciler *reconciler, const struct err *fault)
+{
+	if (!reconciler->has_fault)
+		reconciler->fault = *fault;
+	reconciler->has_fault = true;
+}
+
+/* A file that was lost and is back, whole, as if with the disk it is on, or of
+ * which that cannot be said: 1. */
 static int
-find_again(struct db *db, const char *state_dir, const struct job *job,
+find_again(struct job_reconciler *reconciler, struct db *db,
+    const char *state_dir, const struct job *job,
     const struct artifact_entry *entry, struct err *err)
 {
 	struct db_stmt *stmt;
 	bool is_there = false;
+	struct err fault;
 
 	if (job->removed_because != REMOVED_LOST ||
 	    entry->coding != job->sum.coding ||
 	    strcmp(entry->extension, job_extension(job->kind)) != 0)
 		return 0;
 	if (artifact_is_there(state_dir, job->id, job_extension(job->kind),
-	    &job->sum, &is_there, err) != 0)
-		return -1;
+	    &job->sum, &is_there, &fault) != 0) {
+		note_fault(reconciler, &fault);
+		return 1;
+	}
 	if (!is_there)
 		return 0;
 	if (db_prepare(db, JOB_SET_FOUND, &stmt, err) != 0 ||
@@ -97,15 +111,6 @@ is_ours(const struct artifact_entry *entry)
 {
 	return strcmp(entry->extension, ARTIFACT_PART) == 0 ||
 	    job_is_extension(entry->extension);
-}
-
-/* The first is the one that is told. */
-static void
-note_fault(struct job_reconciler *reconciler, const struct err *fault)
-{
-	if (!reconciler->has_fault)
-		reconciler->fault = *fault;
-	reconciler->has_fault = true;
 }
 
 static int
@@ -125,7 +130,8 @@ check_entry(struct job_reconciler *reconciler, struct db *db,
 	if (found == 1 && is_known(&job, entry))
 		return 0;
 	if (found == 1)
-		again = find_again(db, state_dir, &job, entry, err);
+		again = find_again(reconciler, db, state_dir, &job, entry,
+		    err);
 	if (again != 0)
 		return again < 0 ? -1 : 0;
 	if (artifact_scan_remove(reconciler->scan, entry, &fault) != 0) {

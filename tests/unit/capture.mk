@@ -9,7 +9,7 @@ tests_unit_test_cdp_LDADD = $(UNIT_LIBS)
 UNIT_SRC += tests/unit/test_capture tests/unit/test_capture_cancel \
 	tests/unit/test_capture_room tests/unit/test_capture_growth
 tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
-tests_unit_test_capture_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_capture_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
 	-Wl,--wrap=fsync

@@ -5,6 +5,7 @@
 #include "captures.h"
 
 #include <errno.h>
+#include <sqlite3.h>
 
 /* Failures to inject, by call; 0: none. */
 static int write_errno;
@@ -305,10 +306,36 @@ test_disk_full(void **state)
 	expect_failure(ERR_SPACE, "No space left");
 }
 
+/* While a file is at this path SQLite's disk is full; "": it never is. */
+static char full_path[400];
+
+static ssize_t
+write_on_disk(int fd, const void *data, size_t len, off_t at)
+{
+	struct stat st;
+
+	if (full_path[0] == '\0' || lstat(full_path, &st) != 0)
+		return pwrite(fd, data, len, at);
+	errno = ENOSPC;
+	return -1;
+}
+
+static void
+set_disk(void)
+{
+	static const char *const names[] = { "pwrite", "pwrite64" };
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		(void)vfs->xSetSystemCall(vfs, names[i],
+		    (sqlite3_syscall_ptr)write_on_disk);
+}
+
 static bool was_told, was_held, was_refused;
 
-/* The row says at once that it failed, while V8 goes on; nothing else may begin
- * until it is through. */
+/* The row says at once that it failed, by the room that the file gives back,
+ * while V8 goes on; nothing else may begin until it is through. */
 static bool
 fills_disk_and_goes_on(int fd, long long id, const char *method)
 {
@@ -321,6 +348,8 @@ fills_disk_and_goes_on(int fd, long long id, const char *method)
 
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
+	(void)snprintf(full_path, sizeof(full_path), "%s/artifacts/%s.part",
+	    dir, job.id);
 	write_errno = ENOSPC;
 	send_chunk(fd, "{");
 	if (job_open_db(dir, &other, &err) != 0)
@@ -348,6 +377,7 @@ test_disk_full_in_the_middle(void **state)
 
 	(void)state;
 	was_told = was_held = was_refused = false;
+	set_disk();
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN,
 	    "[artifacts]\ncompression = none", fills_disk_and_goes_on);
 	assert_err(capture_run(conf, db, job.id, &err), err, ERR_SPACE,
@@ -359,6 +389,7 @@ test_disk_full_in_the_middle(void **state)
 	assert_int_equal(job.state, JOB_FAILED);
 	assert_string_equal(job.error.msg, err.msg);
 	assert_false(job.holds_target);
+	full_path[0] = '\0';
 	/* Nothing of what came when there was room again. */
 	assert_int_equal(count_files(), 0);
 	order_again();

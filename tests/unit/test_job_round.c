@@ -208,12 +208,41 @@ file_that_cannot_go_keeps_no_other(void **state)
 	    "heapsnapshot"));
 	assert_false(is_there(f, "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c76",
 	    "heapsnapshot"));
-	/* It is told of in each round. */
+	/* It is told of in each round, once the one is over. */
+	(void)!job_reconcile(reconciler, f->db, f->dir, 100, &err);
 	for (i = 0; i < 2; i++)
-		if (job_reconcile(reconciler, f->db, f->dir, 100, &err) == 0)
-			(void)err_set(&err, ERR_INTERNAL, "untold");
-	assert_int_equal(err.code, ERR_STORE);
-	assert_non_null(strstr(err.msg, "cannot remove"));
+		assert_err(job_reconcile(reconciler, f->db, f->dir, 100, &err),
+		    err, ERR_STORE, "cannot remove");
+}
+
+static void
+first_fault_is_the_one_that_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct job lost = create_succeeded(f);
+	char path[400];
+	struct err err;
+	int i;
+
+	path_of(f, lost.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	expect_lost(f, &lost);
+	/* Of one that is back nobody can say whether it is whole. */
+	put_file(f, lost.id, "heapsnapshot");
+	(void)create_succeeded(f);
+	no_stat = true;
+	for (i = 0; i < 3; i++) {
+		assert_err(job_reconcile(reconciler, f->db, f->dir, 100, &err),
+		    err, ERR_STORE, "hangs");
+		assert_non_null(strstr(err.msg, lost.id));
+	}
+	assert_true(is_there(f, lost.id, "heapsnapshot"));
+	expect_lost(f, &lost);
+	no_stat = false;
+	reconcile(f, 100);
+	assert_int_equal(get(f, lost.id).removed_because, REMOVED_NOT);
 }
 
 static void
@@ -323,6 +352,28 @@ file_that_goes_with_its_row_is_not_lost(void **state)
 	assert_int_equal(warnings, 1);
 }
 
+/* Not even for a moment is half a file taken for the one that was lost. */
+static void
+half_a_file_that_comes_back_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct job job = create_stored(f, JOB_HEAP_SNAPSHOT, 3000);
+	char path[400];
+	struct err err;
+	int i;
+
+	path_of(f, job.id, "heapsnapshot", path);
+	assert_int_equal(unlink(path), 0);
+	reconcile(f, 100);
+	expect_lost(f, &job);
+	assert_ok(file_replace(path, "{", 1, 0600, &err), err);
+	for (i = 0; i < 2; i++)
+		reconcile(f, 100);
+	expect_lost(f, &job);
+	assert_false(is_there(f, job.id, "heapsnapshot"));
+	assert_int_equal(notings, 1);
+}
+
 /* Each row would wait for it anew, and others for the store. */
 static void
 busy_database_ends_the_round(void **state)
@@ -360,10 +411,12 @@ main(void)
 		ROUND_TEST(every_row_is_reached),
 		ROUND_TEST(every_file_is_reached),
 		ROUND_TEST(file_that_cannot_go_keeps_no_other),
+		ROUND_TEST(first_fault_is_the_one_that_is_told),
 		ROUND_TEST(what_cannot_be_seen_is_not_lost),
 		ROUND_TEST(files_of_another_state_stay),
 		ROUND_TEST(files_of_the_state_before_stay),
 		ROUND_TEST(file_that_goes_with_its_row_is_not_lost),
+		ROUND_TEST(half_a_file_that_comes_back_is_none),
 		ROUND_TEST(busy_database_ends_the_round),
 	};
 
