@@ -404,12 +404,14 @@ job_newest_snapshot(struct db *db, const char *state_dir, const char *app,
 	    db_bind_text(stmt, ":pod", pod, err) != 0)
 		return -1;
 	found = job_fetch(stmt, &job, err);
+	/* Again, as by now it tells why the row could not be settled. */
+	if (found == 1)
+		found = job_settle_one(db, state_dir, &job, err);
 	if (found < 0)
 		return -1;
 	if (found == 0)
 		return err_set(err, ERR_NOT_FOUND, "no heap snapshot of app "
 		    "%s was taken on pod %s", app, pod);
-	job_judge(&job);
 	*ret_job = job;
 	return 0;
 }

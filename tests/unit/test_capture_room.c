@@ -59,7 +59,8 @@ test_refused_before_it_is_begun(void **state)
 	    notes_beginning);
 	expect_no_room("the heap-snapshot is expected to have ");
 	(void)snprintf(want, sizeof(want), " bytes: the file needs %lld bytes, "
-	    "more than all of [limits] store_bytes, 1048576", (long long)tries[0].bytes);
+	    "more than all of [limits] store_bytes, 1048576",
+	    (long long)tries[0].bytes);
 	assert_non_null(strstr(job.error.msg, want));
 	/* Whoever asked is told so, and nobody else. */
 	assert_int_equal(job.accepted_at_ms, JOB_UNKNOWN);

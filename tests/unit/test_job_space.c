@@ -314,6 +314,8 @@ dead_job_is_told_of_without_room(void **state)
 	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &newest, &err),
 	    err);
 	assert_int_equal(newest.state, JOB_FAILED);
+	assert_int_equal(newest.error.code, ERR_SPACE);
+	assert_string_equal(newest.error.msg, job.error.msg);
 	assert_int_equal(matching(f, APP, -1, JOB_RUNNING), 1);
 	full_path = NULL;
 	job = get(f, job.id);
