@@ -97,9 +97,7 @@ static int
 tidy(struct seat *seat, struct err *err)
 {
 	const struct conf *conf = service_conf(seat->service);
-	const struct job_limits limits = {
-		conf->store_bytes, conf->store_jobs, conf->min_free_bytes,
-	};
+	const struct job_limits limits = job_limits_of(conf);
 	const char *state_dir = conf->state_dir;
 	struct err fault;
 	struct db *db;

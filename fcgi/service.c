@@ -5,18 +5,14 @@
 #include "service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "artifact.h"
-#include "clock.h"
+#include "file.h"
 
 /* A capture that we started and have not reaped. */
 struct child {
@@ -45,7 +41,6 @@ struct service {
 #define HANDOVER_FILE "handover"
 /* It is held for a commit. */
 #define HANDOVER_WAIT_MS 1000
-#define HANDOVER_RETRY_MS 1
 
 int
 service_new(const struct conf *conf, enum spawn_log log,
@@ -231,37 +226,17 @@ service_is_ready(struct service *service)
  * stopped with it, and then nobody must wait for that.
  */
 static int
-lock_handover(const struct service *service, int operation)
+lock_handover(const struct service *service, bool is_exclusive)
 {
-	const struct timespec pause = { 0, HANDOVER_RETRY_MS * 1000000L };
-	const int64_t deadline_ms = clock_mono_ms() + HANDOVER_WAIT_MS;
 	char path[ARTIFACT_PATH_MAX];
-	int fd, n;
+	int fd = -1, n;
 
 	n = snprintf(path, sizeof(path), "%s/" HANDOVER_FILE,
 	    service->conf->state_dir);
-	if (n < 0 || (size_t)n >= sizeof(path))
+	if (n < 0 || (size_t)n >= sizeof(path) || file_lock(path,
+	    is_exclusive, HANDOVER_WAIT_MS, &fd, NULL) != 1)
 		return -1;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -1;
-	while (flock(fd, operation | LOCK_NB) != 0) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK || clock_mono_ms() >= deadline_ms) {
-			(void)close(fd);
-			return -1;
-		}
-		(void)nanosleep(&pause, NULL);
-	}
 	return fd;
-}
-
-static void
-unlock_handover(int fd)
-{
-	if (fd >= 0)
-		(void)close(fd);
 }
 
 int
@@ -276,7 +251,7 @@ service_hand_over(struct service *service, struct gate **gate_take,
 	(void)pthread_mutex_lock(&service->handover_lock);
 	/* Opened first: it is what takes longest. */
 	rc = seat_db(&service->handover, &db, err);
-	lock = lock_handover(service, LOCK_EX);
+	lock = lock_handover(service, true);
 	if (gate_write(*gate_take, tail, len, err) != 0)
 		gate_drop(gate_take);
 	else
@@ -284,7 +259,7 @@ service_hand_over(struct service *service, struct gate **gate_take,
 	if (sent && rc == 0)
 		rc = job_deliver(db, service->conf->state_dir, job_id,
 		    service->conf->grace_ms, err);
-	unlock_handover(lock);
+	file_unlock(&lock);
 	(void)pthread_mutex_unlock(&service->handover_lock);
 	*ret_sent = sent;
 	return sent && rc == 0 ? 0 : -1;
@@ -293,7 +268,9 @@ service_hand_over(struct service *service, struct gate **gate_take,
 void
 service_await_handover(const struct service *service)
 {
-	unlock_handover(lock_handover(service, LOCK_SH));
+	int lock = lock_handover(service, false);
+
+	file_unlock(&lock);
 }
 
 int

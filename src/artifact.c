@@ -63,7 +63,7 @@ struct artifact_reader {
 	enum artifact_coding coding;
 	int64_t size;
 	int64_t stored;
-	struct unpack *unpack;	/* NULL until it is needed */
+	struct unpack *unpack;	/* NULL: stored as it was captured */
 };
 
 struct artifact_scan {

@@ -450,8 +450,7 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 	    job_claim(db, job_id, &self, &c.job, err) != 0)
 		return -1;
 	c.kind = kinds[c.job.kind];
-	c.limits = (struct job_limits){ conf->store_bytes, conf->store_jobs,
-		conf->min_free_bytes };
+	c.limits = job_limits_of(conf);
 	c.deadline_ms = clock_mono_ms() + conf->job_timeout_ms;
 	c.progress = (struct job_progress){ .phase = PHASE_PREFLIGHT,
 		.done = JOB_UNKNOWN, .total = JOB_UNKNOWN };

@@ -10,11 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define PIECE 16384
+#define LOCK_RETRY_MS 1
 
 static int
 open_regular(const char *path, int *ret_fd, struct err *err)
@@ -136,6 +141,46 @@ file_make_dir(const char *path, mode_t mode, struct err *err)
 		return err_set_errno(err, ERR_STORE, errno,
 		    "cannot set the mode of %s", path);
 	return 0;
+}
+
+int
+file_lock(const char *path, bool is_exclusive, int64_t wait_ms, int *ret_fd,
+    struct err *err)
+{
+	const struct timespec pause = {0, LOCK_RETRY_MS * 1000000L};
+	const int64_t deadline_ms = clock_mono_ms() + wait_ms;
+	const int operation = (is_exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+	int fd;
+
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set_errno(err, err_code_of_errno(errno), errno,
+		    "cannot open %s", path);
+	while (flock(fd, operation) != 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK) {
+			(void)err_set_errno(err, ERR_STORE, errno,
+			    "cannot lock %s", path);
+			(void)close(fd);
+			return -1;
+		}
+		if (clock_mono_ms() >= deadline_ms) {
+			(void)close(fd);
+			return 0;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	*ret_fd = fd;
+	return 1;
+}
+
+void
+file_unlock(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
 }
 
 int

@@ -4,6 +4,7 @@
 #ifndef PODPROF_FILE_H
 #define PODPROF_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,6 +39,20 @@ MUST int file_sync_dir(const char *path, struct err *err);
  * Parents must exist.  ERR_STORE, ERR_SPACE.
  */
 MUST int file_make_dir(const char *path, mode_t mode, struct err *err);
+
+/*
+ * flock(2) the file at path, made with mode 0600 if absent; *ret_fd holds the
+ * lock until file_unlock(), or until the process ends.
+ *
+ * is_exclusive  else it is shared with others who want it so.
+ * wait_ms       how long to wait for another process; 0: not at all.
+ *
+ * Returns 1, 0 if another has it still, or -1: ERR_STORE, ERR_SPACE, ERR_NOMEM.
+ */
+MUST int file_lock(const char *path, bool is_exclusive, int64_t wait_ms,
+    int *ret_fd, struct err *err);
+/* *fd is -1 then; -1 is accepted. */
+void file_unlock(int *fd);
 
 /* What a user may still write on the disk that path is on, in bytes.
  * ERR_STORE. */

@@ -194,8 +194,8 @@ make_artifact_name(const struct job_order *order, int64_t now_ms,
 	    job_extension(order->kind));
 }
 
-static int
-delete_row(struct db *db, const char *id, struct err *err)
+int
+job_delete_row(struct db *db, const char *id, struct err *err)
 {
 	struct db_stmt *stmt;
 
@@ -263,7 +263,7 @@ find_by_key(struct db *db, const struct job_order *order, struct job *ret_job,
 		return found;
 	if (job_is_final(ret_job) && !ret_job->holds_target &&
 	    ret_job->accepted_at_ms == JOB_UNKNOWN)
-		return delete_row(db, ret_job->id, err);
+		return job_delete_row(db, ret_job->id, err);
 	if (strcmp(ret_job->key_sha256, order->key_sha256) == 0)
 		return 1;
 	return err_set(err, ERR_KEY_REUSED, "the Idempotency-Key was used for "
@@ -576,5 +576,5 @@ job_remove(struct db *db, const char *state_dir, const char *id,
 	if (artifact_remove(state_dir, job.id, job_extension(job.kind), false,
 	    err) != 0)
 		return -1;
-	return delete_row(db, job.id, err);
+	return job_delete_row(db, job.id, err);
 }

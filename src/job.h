@@ -352,6 +352,9 @@ struct job_limits {
 	int64_t min_free_bytes;	/* of the disk, beside them */
 };
 
+/* Those of the configuration. */
+struct job_limits job_limits_of(const struct conf *conf);
+
 /*
  * Remove files that have expired, files that a job left which did not succeed,
  * and rows of refused jobs that nobody was told of.  Each file goes before its

@@ -38,6 +38,9 @@ MUST int job_bind_known(struct db_stmt *stmt, const char *name, int64_t value,
 MUST int job_run_dire(const char *state_dir, struct db_stmt *stmt,
     struct err *err);
 
+/* Remove a row, which must be over and hold nothing; of no other. */
+MUST int job_delete_row(struct db *db, const char *id, struct err *err);
+
 /* ERR_CONFLICT: it is not active any more.  Always -1. */
 int job_refuse_inactive(const char *id, struct err *err);
 
@@ -58,13 +61,12 @@ MUST int job_remove_files(struct db *db, const char *state_dir,
     struct err *err);
 
 /*
- * The lock of those who make room.  *ret_fd holds it; job_unlock_store().
+ * The lock of those who make room.  *ret_fd holds it; file_unlock().
  * 1, or 0 if another process has it and wait_ms went by; -1: ERR_STORE,
  * ERR_SPACE.
  */
 MUST int job_lock_store(const char *state_dir, int64_t wait_ms, int *ret_fd,
     struct err *err);
-void job_unlock_store(int *fd);
 
 /*
  * As job_settle(), for one app.  No lock is held while processes are looked

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
 #include "log.h"
 
 /* By windows of seq, as an index by it would be needed for nothing else. */
@@ -285,7 +286,7 @@ job_reconcile(struct job_reconciler *reconciler, struct db *db,
 	rc = check_files(reconciler, db, state_dir, max, err);
 	if (rc == 0)
 		rc = check_rows(reconciler, db, state_dir, max, err);
-	job_unlock_store(&lock);
+	file_unlock(&lock);
 	if (rc == 0 && reconciler->has_fault)
 		return err_set(err, reconciler->fault.code, "%s",
 		    reconciler->fault.msg);

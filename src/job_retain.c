@@ -5,19 +5,13 @@
  */
 #include "job_parts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "file.h"
 
 #define LOCK_NAME "sweep"
-#define LOCK_RETRY_MS 5
 /* As long as a database's lock is waited for. */
 #define RESERVE_WAIT_MS DB_BUSY_MS
 
@@ -52,50 +46,26 @@ static const char JOB_FIRST_ROWS[] =
     " AND (delivered_at_ms IS NULL) = :rank AND seq > :seq"
     " ORDER BY seq LIMIT :limit";
 
-static const char JOB_DELETE_OVER[] = "DELETE FROM jobs WHERE id = :id"
-    " AND finished_at_ms IS NOT NULL AND holds_target = 0";
+struct job_limits
+job_limits_of(const struct conf *conf)
+{
+	return (struct job_limits){
+		.store_bytes = conf->store_bytes,
+		.store_jobs = conf->store_jobs,
+		.min_free_bytes = conf->min_free_bytes,
+	};
+}
 
 int
 job_lock_store(const char *state_dir, int64_t wait_ms, int *ret_fd,
     struct err *err)
 {
-	const struct timespec pause = {0, LOCK_RETRY_MS * 1000000L};
-	const int64_t deadline_ms = clock_mono_ms() + wait_ms;
 	char path[ARTIFACT_PATH_MAX];
-	int fd;
 
 	if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, state_dir) >=
 	    (int)sizeof(path))
 		return err_set(err, ERR_STORE, "path too long: %s", state_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set_errno(err, err_code_of_errno(errno), errno,
-		    "cannot open %s", path);
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK) {
-			(void)err_set_errno(err, ERR_STORE, errno,
-			    "cannot lock %s", path);
-			(void)close(fd);
-			return -1;
-		}
-		if (clock_mono_ms() >= deadline_ms) {
-			(void)close(fd);
-			return 0;
-		}
-		(void)nanosleep(&pause, NULL);
-	}
-	*ret_fd = fd;
-	return 1;
-}
-
-void
-job_unlock_store(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd);
-	*fd = -1;
+	return file_lock(path, true, wait_ms, ret_fd, err);
 }
 
 /* The state of the store as one job sees it. */
@@ -398,19 +368,8 @@ job_reserve(struct db *db, const char *state_dir,
 		    err);
 	if (rc == 0)
 		rc = set_reserved(db, id, bytes, written_bytes, err);
-	job_unlock_store(&lock);
+	file_unlock(&lock);
 	return rc;
-}
-
-static int
-delete_over(struct db *db, const char *id, struct err *err)
-{
-	struct db_stmt *stmt;
-
-	if (db_prepare(db, JOB_DELETE_OVER, &stmt, err) != 0 ||
-	    db_bind_text(stmt, ":id", id, err) != 0)
-		return -1;
-	return db_run(stmt, err);
 }
 
 /* Their files first, then the rows, in one transaction; *ret_gone is how many
@@ -431,7 +390,7 @@ evict_batch(struct db *db, const char *state_dir, const struct job *batch,
 	for (i = 0; i < len; i++) {
 		if (!may_go[i])
 			continue;
-		if (delete_over(db, batch[i].id, err) != 0)
+		if (job_delete_row(db, batch[i].id, err) != 0)
 			goto fail;
 		gone += db_changes(db);
 	}
@@ -531,6 +490,6 @@ job_retain(struct db *db, const char *state_dir,
 	if (rc != 1)
 		return rc;
 	rc = retain(db, state_dir, limits, err);
-	job_unlock_store(&lock);
+	file_unlock(&lock);
 	return rc;
 }

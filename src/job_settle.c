@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "file.h"
+
 static const char JOB_HOLDING[] =
     "SELECT * FROM jobs INDEXED BY jobs_holding WHERE holds_target = 1"
     " AND (:app IS NULL OR app = :app) AND id > :after"
@@ -405,6 +407,6 @@ job_sweep(struct db *db, const char *state_dir, struct err *err)
 	if (delete_unaccepted(db, clock_utc_ms() - JOB_UNACCEPTED_MS,
 	    rc == 0 ? err : NULL) != 0)
 		rc = -1;
-	job_unlock_store(&lock);
+	file_unlock(&lock);
 	return rc;
 }

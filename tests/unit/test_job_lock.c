@@ -114,7 +114,7 @@ unusable_lock_is_told(void **state)
 	assert_int_equal(job_lock_store(f->dir, 0, &lock, &err), 1);
 	assert_int_equal(lstat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	job_unlock_store(&lock);
+	file_unlock(&lock);
 	assert_int_equal(lock, -1);
 }
 
