@@ -160,8 +160,7 @@ static void
 find_readiness(struct service *service, const struct request *request)
 {
 	const char *state_dir = service_conf(service)->state_dir;
-	const bool is_shared =
-	    service_conf(service)->sendfile != SENDFILE_NONE;
+	const bool is_shared = conf_shares_files(service_conf(service));
 	struct seat seat = { .service = service };
 	struct db *db;
 	struct err err;

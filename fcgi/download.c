@@ -118,21 +118,21 @@ finish_file(struct request *request, struct err *err)
 	return gate_finish(&request->gate, err);
 }
 
-static void
-audit(const struct request *request, int64_t sent_bytes, bool sent,
-    bool delivered, const char *reason)
+void
+download_audit(const struct request *request, int64_t file_bytes,
+    const char *outcome, bool delivered, const char *reason)
 {
 	char bytes[24];
 	const struct log_field fields[] = {
 		{ "who", request->principal.who },
 		{ "app", request->app },
 		{ "bytes", bytes },
-		{ "outcome", sent ? "complete" : "aborted" },
+		{ "outcome", outcome },
 		{ "delivered", delivered ? "yes" : "no" },
 		{ "reason", reason },
 	};
 
-	(void)snprintf(bytes, sizeof(bytes), "%lld", (long long)sent_bytes);
+	(void)snprintf(bytes, sizeof(bytes), "%lld", (long long)file_bytes);
 	log_audit("download", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
@@ -161,7 +161,8 @@ send_file(struct service *service, struct request *request,
 		rc = finish_file(request, &err);
 		sent = rc == 0;
 	}
-	audit(request, sent_bytes, sent, delivered, rc != 0 ? err.msg : NULL);
+	download_audit(request, sent_bytes, sent ? "complete" : "aborted",
+	    delivered, rc != 0 ? err.msg : NULL);
 	/* The file, or the record of its delivery: that is ours to mend. */
 	if (rc != 0 && err.code != ERR_INTERNAL)
 		log_error("download", "%s", err.msg);

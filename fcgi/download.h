@@ -7,6 +7,7 @@
 #define PODPROF_DOWNLOAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "answer.h"
 #include "err.h"
@@ -20,6 +21,15 @@
  */
 void download_send(struct service *service, struct request *request_take,
     struct answer *answer_take);
+
+/*
+ * The audit line of a file's download; it has the job's id from log_bind().
+ *
+ * outcome  "complete", "aborted", or "left" to the web server.
+ * reason   NULL: none.
+ */
+void download_audit(const struct request *request, int64_t file_bytes,
+    const char *outcome, bool delivered, const char *reason);
 
 struct downloads;
 

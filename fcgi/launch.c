@@ -136,8 +136,8 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		return -1;
 	/* The pool has a keeper that looks after them. */
 	if (service_is_cgi(seat->service) &&
-	    (artifact_check_dirs(conf->state_dir,
-	    conf->sendfile != SENDFILE_NONE, err) != 0 ||
+	    (artifact_check_dirs(conf->state_dir, conf_shares_files(conf),
+	    err) != 0 ||
 	    ballast_make(conf->state_dir, err) != 0))
 		return -1;
 	if (job_create(db, conf->state_dir, &job_order, &job, &is_new,

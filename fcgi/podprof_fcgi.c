@@ -85,8 +85,8 @@ check_state(const struct conf *conf, struct err *err)
 	struct db *db = NULL;
 	int rc;
 
-	rc = artifact_check_dirs(conf->state_dir,
-	    conf->sendfile != SENDFILE_NONE, err);
+	rc = artifact_check_dirs(
+	    conf->state_dir, conf_shares_files(conf), err);
 	if (rc == 0)
 		rc = ballast_make(conf->state_dir, err);
 	if (forgive_space(rc, err) != 0)

@@ -9,6 +9,7 @@
 #include "artifact.h"
 #include "clock.h"
 #include "digest.h"
+#include "download.h"
 #include "json.h"
 #include "log.h"
 #include "negotiate.h"
@@ -241,7 +242,7 @@ is_for_server(const struct conf *conf, const struct request *request,
 	};
 	size_t i;
 
-	if (conf->sendfile == SENDFILE_NONE || use != VIEW_ARTIFACT ||
+	if (!conf_shares_files(conf) || use != VIEW_ARTIFACT ||
 	    request->method != HTTP_GET || form->coding != job->sum.coding)
 		return false;
 	/* Apache's mod_xsendfile takes Content-Encoding away. */
@@ -262,14 +263,6 @@ static int
 leave_to_server(const struct conf *conf, const struct request *request,
     const struct job *job, struct answer *answer, struct err *err)
 {
-	char bytes[24];
-	const struct log_field fields[] = {
-		{ "who", request->principal.who },
-		{ "app", request->app },
-		{ "bytes", bytes },
-		{ "outcome", "left" },
-		{ "delivered", "no" },
-	};
 	const bool is_prefixed = conf->sendfile_prefix[0] != '\0';
 	char name[ARTIFACT_NAME_MAX];
 
@@ -282,10 +275,8 @@ leave_to_server(const struct conf *conf, const struct request *request,
 	artifact_close(&answer->reader);
 	answer->kind = ANSWER_RESPONSE;
 	answer->by_server = true;
-	(void)snprintf(
-	    bytes, sizeof(bytes), "%lld", (long long)answer->file_bytes);
 	log_bind(request->id, job->id);
-	log_audit("download", fields, sizeof(fields) / sizeof(fields[0]));
+	download_audit(request, answer->file_bytes, "left", false, NULL);
 	return buf_adds(&answer->body, "This web server does not know the "
 	    "header of [artifacts] sendfile.\n", err);
 }

@@ -355,7 +355,7 @@ take(struct capture *c, struct err *err)
 		.coding = c->conf->compression == COMPRESSION_ZSTD ?
 		    ARTIFACT_ZSTD : ARTIFACT_IDENTITY,
 		.level = (int)c->conf->compression_level,
-		.is_shared = c->conf->sendfile != SENDFILE_NONE,
+		.is_shared = conf_shares_files(c->conf),
 	};
 	struct ws *ws = NULL;
 	int ret = -1;

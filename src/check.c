@@ -172,7 +172,7 @@ check_state(struct check *check)
 
 	if (!check->as_root) {
 		if (artifact_check_dirs(state_dir,
-		    check->conf->sendfile != SENDFILE_NONE, &err) != 0)
+		    conf_shares_files(check->conf), &err) != 0)
 			found(check, CHECK_FAIL, "state", "%s", err.msg);
 		else
 			found(check, CHECK_OK, "state",
@@ -184,7 +184,7 @@ check_state(struct check *check)
 		(void)snprintf(artifacts, sizeof(artifacts), "%s/artifacts",
 		    state_dir);
 		check_directory(check, artifacts,
-		    check->conf->sendfile != SENDFILE_NONE ? 0750 : 0700,
+		    conf_shares_files(check->conf) ? 0750 : 0700,
 		    false);
 	}
 }

@@ -596,6 +596,12 @@ conf_free(struct conf **conf)
 	*conf = NULL;
 }
 
+bool
+conf_shares_files(const struct conf *conf)
+{
+	return conf->sendfile != SENDFILE_NONE;
+}
+
 const struct conf_app *
 conf_find_app(const struct conf *conf, const char *name)
 {

@@ -98,6 +98,10 @@ MUST int conf_load(const char *path, char *const env[],
     struct conf **ret_conf, struct err *err);
 void conf_free(struct conf **conf);
 
+/* Whether the web server reads artifacts by itself, so that its group must be
+ * able to. */
+bool conf_shares_files(const struct conf *conf);
+
 /* The app of that name; NULL if there is none. */
 const struct conf_app *conf_find_app(const struct conf *conf,
     const char *name);

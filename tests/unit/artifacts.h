@@ -176,4 +176,15 @@ assert_text(const char *path, const char *want)
 /* Each program has its own teardown(), that ends with remove_fixture(). */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static inline struct artifact_reader *
+open_reader(const struct fixture *f, const struct artifact_sum *sum)
+{
+	struct artifact_reader *reader = NULL;
+	struct err err;
+
+	assert_ok(artifact_open(f->dir, JOB, "heapsnapshot", sum, &reader,
+	    &err), err);
+	return reader;
+}
+
 #endif

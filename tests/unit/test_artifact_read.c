@@ -43,17 +43,6 @@ teardown(void **state)
 	return remove_fixture(state);
 }
 
-static struct artifact_reader *
-open_reader(const struct fixture *f, const struct artifact_sum *sum)
-{
-	struct artifact_reader *reader = NULL;
-	struct err err;
-
-	assert_ok(artifact_open(f->dir, JOB, "heapsnapshot", sum, &reader,
-	    &err), err);
-	return reader;
-}
-
 static void
 refuse_open(const struct fixture *f, const struct artifact_sum *sum,
     enum err_code code, const char *want)

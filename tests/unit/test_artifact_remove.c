@@ -39,17 +39,6 @@ teardown(void **state)
 	return remove_fixture(state);
 }
 
-static struct artifact_reader *
-open_reader(const struct fixture *f, const struct artifact_sum *sum)
-{
-	struct artifact_reader *reader = NULL;
-	struct err err;
-
-	assert_ok(artifact_open(f->dir, JOB, "heapsnapshot", sum, &reader,
-	    &err), err);
-	return reader;
-}
-
 static void
 remove_all(const struct fixture *f)
 {
