@@ -131,8 +131,8 @@ check_dirs(struct keeper *keeper, struct err *err)
 	/* A failure is looked at again at once: it may be over. */
 	if (keeper->rounds % DIRS_ROUNDS == 0 || keeper->told.code != 0) {
 		keeper->dirs.code = 0;
-		if (artifact_check_dirs(conf->state_dir, conf_shares_files(conf),
-		    &keeper->dirs) == 0)
+		if (artifact_check_dirs(conf->state_dir,
+		    conf_shares_files(conf), &keeper->dirs) == 0)
 			(void)!ballast_make(conf->state_dir, &keeper->dirs);
 	}
 	if (keeper->dirs.code == 0)
