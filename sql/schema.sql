@@ -69,7 +69,8 @@ CREATE TABLE jobs (
 	CHECK (holds_target IN (0, 1)), predicted_bytes INTEGER, reserved_bytes INTEGER NOT NULL DEFAULT 0, written_bytes INTEGER NOT NULL DEFAULT 0, removed_because TEXT
 	CHECK (removed_because IN ('expired', 'room', 'lost')), idempotency_key TEXT
 	CHECK (length(idempotency_key) BETWEEN 1 AND 255), idempotency_sha256 TEXT
-	CHECK (length(idempotency_sha256) = 64),
+	CHECK (length(idempotency_sha256) = 64), attempts TEXT
+	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER,
 
 	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
 	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
@@ -154,3 +155,20 @@ CREATE TABLE links (
 CREATE INDEX links_of_job ON links (job_id);
 
 CREATE INDEX links_expiring ON links (expires_at_ms);
+
+CREATE TABLE looks (
+	app TEXT NOT NULL CHECK (length(app) BETWEEN 1 AND 64),
+	pod TEXT NOT NULL CHECK (length(pod) BETWEEN 1 AND 253),
+	-- Counts the answers, from 1 when somebody first asked.
+	revision INTEGER NOT NULL DEFAULT 1 CHECK (revision >= 1),
+	-- When podprof-capture was last sent to find out.
+	begun_at_ms INTEGER NOT NULL,
+	-- What it found, in the form of the API, and when.
+	answered_at_ms INTEGER,
+	answer TEXT CHECK (answer GLOB '{*}' AND length(answer) <= 32768),
+
+	PRIMARY KEY (app, pod),
+	CHECK ((answer IS NULL) = (answered_at_ms IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX looks_begun ON looks (begun_at_ms);

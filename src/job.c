@@ -9,6 +9,7 @@
  *	job_retain.c     limits of the store, and room for a new file
  *	job_reconcile.c  files and rows that do not know each other
  *	job_row.c        words; from a row to a struct job
+ *	job_attempts.c   the ways to capture, from and to their text
  *	job_json.c       from a struct job to JSON
  */
 #include "job_parts.h"

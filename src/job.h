@@ -81,6 +81,22 @@ enum job_removal {
 	REMOVED_LOST,		/* not by podprof */
 };
 
+/* A way to capture that was tried, or was not usable. */
+enum job_outcome {
+	OUTCOME_RUNNING,	/* the last of the job: its end is the job's */
+	OUTCOME_SUCCEEDED,
+	OUTCOME_FAILED,
+	OUTCOME_SKIPPED,	/* not usable here */
+	OUTCOME_CANCELED,
+};
+#define JOB_ATTEMPTS_MAX 8
+#define JOB_REASON_MAX 256
+struct job_attempt {
+	enum conf_method method;
+	enum job_outcome outcome;
+	char reason[JOB_REASON_MAX];	/* "" unless failed or skipped */
+};
+
 /* A copy of a row; nothing to free.  Times in ms since 1970, sizes in bytes;
  * JOB_UNKNOWN or "" where the row has NULL. */
 struct job {
@@ -111,6 +127,8 @@ struct job {
 	bool holds_target;
 
 	int used_method;		/* enum conf_method, or JOB_UNKNOWN */
+	struct job_attempt attempts[JOB_ATTEMPTS_MAX];
+	size_t attempts_len;
 	int64_t target_pid;
 	char target_node[32];
 	int64_t progress_done;
@@ -121,6 +139,8 @@ struct job {
 	int64_t memory_peak_bytes;
 	int64_t memory_after_bytes;
 	int64_t predicted_bytes;	/* of the file, as captured */
+	int64_t predicted_peak_bytes;	/* of the app's memory */
+	int64_t predicted_freeze_ms;
 
 	char artifact_name[JOB_ARTIFACT_NAME_MAX];
 	struct artifact_sum sum;	/* size_bytes JOB_UNKNOWN until whole */
@@ -258,7 +278,10 @@ MUST int job_remove(struct db *db, const char *state_dir, const char *id,
  *
  * claim     queued -> running, phase preflight; ERR_CONFLICT if the job is
  *           not queued (any more); *ret_job is the row.
- * target    what the preflight found; accepts the job.
+ * target    what the preflight found, and the plan; accepts the job.
+ * plan      the plan is another: the next attempt, or a better prediction.
+ * measured  what is known by now of freeze and memory; also of a job that is
+ *           over, but still holds its target.  JOB_UNKNOWN leaves what is there.
  * progress  phase and numbers, JOB_UNKNOWN for those that are not known.
  * succeed   running -> succeeded.
  * fail      queued or running -> failed, with err's code and text.
@@ -277,20 +300,39 @@ MUST int job_remove(struct db *db, const char *state_dir, const char *id,
 MUST int job_claim(struct db *db, const char *id, const struct proc *runner,
     struct job *ret_job, struct err *err);
 
+/* How it is being captured. */
+struct job_plan {
+	enum conf_method used_method;
+	/* In order; the last one is running.  At most JOB_ATTEMPTS_MAX. */
+	const struct job_attempt *attempts;
+	size_t attempts_len;
+	int64_t predicted_bytes;	/* of the file; JOB_UNKNOWN */
+	int64_t predicted_peak_bytes;	/* JOB_UNKNOWN */
+	int64_t predicted_freeze_ms;	/* JOB_UNKNOWN */
+};
 struct job_target {
 	int64_t pid;
 	const char *node;		/* "v20.20.2" */
-	enum conf_method used_method;
 	int64_t memory_bytes;		/* resident; JOB_UNKNOWN */
-	int64_t predicted_bytes;	/* of the file; JOB_UNKNOWN */
 };
 MUST int job_set_target(struct db *db, const char *id,
-    const struct job_target *target, struct err *err);
+    const struct job_target *target, const struct job_plan *plan,
+    struct err *err);
+MUST int job_set_plan(struct db *db, const char *id,
+    const struct job_plan *plan, struct err *err);
+
+struct job_measure {
+	int64_t freeze_ms;
+	int64_t memory_peak_bytes;
+	int64_t memory_after_bytes;
+};
+MUST int job_set_measured(struct db *db, const char *id,
+    const struct job_measure *measure, struct err *err);
 
 struct job_progress {
 	enum job_phase phase;
-	int64_t done;
-	int64_t total;
+	int64_t done;			/* nodes, or an estimate in bytes:  */
+	int64_t total;			/* for fork and direct */
 	int64_t bytes;			/* captured */
 	int64_t written_bytes;		/* in the file */
 };
@@ -299,8 +341,6 @@ MUST int job_set_progress(struct db *db, const char *id,
 
 struct job_result {
 	const struct artifact_sum *sum;
-	int64_t freeze_ms;
-	int64_t memory_after_bytes;
 	int64_t keep_ms;		/* expires_at_ms = now + this */
 };
 MUST int job_succeed(struct db *db, const char *state_dir, const char *id,

@@ -1,7 +1,7 @@
 /*
  * The JSON of a job: what the API and the tool show of it.
  */
-#include "job.h"
+#include "job_parts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,44 +54,53 @@ put_identity(const struct job *job, struct json *object)
 	return bad;
 }
 
-static const char *
-outcome_of(const struct job *job)
+/* How the attempt in use ended. */
+static enum job_outcome
+last_outcome(const struct job *job)
 {
 	switch (job->state) {
 	case JOB_QUEUED:
 	case JOB_RUNNING:
-		return "running";
-	case JOB_SUCCEEDED:
-		return "succeeded";
-	case JOB_FAILED:
-	case JOB_CANCELED:
 		break;
+	case JOB_SUCCEEDED:
+		return OUTCOME_SUCCEEDED;
+	case JOB_FAILED:
+		return OUTCOME_FAILED;
+	case JOB_CANCELED:
+		return OUTCOME_CANCELED;
 	}
-	return "failed";
+	return OUTCOME_RUNNING;
 }
 
-static const char *
-reason_of(const struct job *job)
+static int
+put_attempt(const struct job *job, const struct job_attempt *attempt,
+    struct json *object)
 {
-	if (job->state == JOB_FAILED)
-		return job->error.msg;
-	return job->state == JOB_CANCELED ? "canceled" : NULL;
+	enum job_outcome outcome = attempt->outcome;
+	const char *reason = attempt->reason;
+	int bad = 0;
+
+	if (outcome == OUTCOME_RUNNING) {
+		outcome = last_outcome(job);
+		reason = outcome == OUTCOME_FAILED ? job->error.msg : "";
+	}
+	bad |= json_put_string(object, "method",
+	    conf_method_name(attempt->method));
+	bad |= json_put_string(object, "outcome", job_outcome_name(outcome));
+	bad |= put_text(object, "reason", reason);
+	return bad;
 }
 
 static int
 put_attempts(const struct job *job, struct json *object)
 {
 	struct json *attempts = json_put_array(object, "attempts");
-	struct json *attempt;
-	int bad = 0;
+	int bad = attempts == NULL ? -1 : 0;
+	size_t i;
 
-	if (job->used_method == JOB_UNKNOWN)
-		return attempts == NULL ? -1 : 0;
-	attempt = json_add_object(attempts);
-	bad |= json_put_string(attempt, "method",
-	    conf_method_name((enum conf_method)job->used_method));
-	bad |= json_put_string(attempt, "outcome", outcome_of(job));
-	bad |= json_put_string(attempt, "reason", reason_of(job));
+	for (i = 0; i < job->attempts_len; i++)
+		bad |= put_attempt(job, &job->attempts[i],
+		    json_add_object(attempts));
 	return bad;
 }
 
@@ -121,18 +130,36 @@ put_method(const struct job *job, struct json *object)
 	return bad;
 }
 
+/* V8 tells how many nodes it has done in events of the inspector: to stream
+ * alone. */
+static bool
+counts_bytes(const struct job *job)
+{
+	return job->kind == JOB_HEAP_SNAPSHOT &&
+	    (job->used_method == METHOD_FORK ||
+	    job->used_method == METHOD_DIRECT);
+}
+
 static int
 put_progress(const struct job *job, struct json *object)
 {
 	struct json *progress = json_put_object(object, "progress");
+	const bool is_bytes = counts_bytes(job);
+	int64_t done = job->progress_done, total = job->progress_total;
 	int bad = 0;
 
-	bad |= put_known(progress, "done", job->progress_done);
-	bad |= put_known(progress, "total", job->progress_total);
+	/* The total was only expected; in the end it is known. */
+	if (is_bytes && job->state == JOB_SUCCEEDED)
+		done = total = job->sum.size_bytes;
+	if (is_bytes && total != JOB_UNKNOWN && total < done)
+		total = done;
+	bad |= put_known(progress, "done", done);
+	bad |= put_known(progress, "total", total);
 	bad |= json_put_string(progress, "unit",
-	    job->kind == JOB_HEAP_SNAPSHOT ? "nodes" : NULL);
+	    job->kind != JOB_HEAP_SNAPSHOT ? NULL :
+	    is_bytes ? "bytes" : "nodes");
 	bad |= json_put_int(progress, "bytes", job->progress_bytes);
-	bad |= json_put_bool(progress, "estimated", false);
+	bad |= json_put_bool(progress, "estimated", is_bytes);
 	return bad;
 }
 
@@ -181,9 +208,9 @@ put_findings(const struct job *job, struct json *object)
 	bad |= put_text(target, "node", job->target_node);
 	bad |= put_known(object, "freezeMs", job->freeze_ms);
 	predicted = json_put_object(object, "predicted");
-	bad |= json_put_null(predicted, "peakBytes");
+	bad |= put_known(predicted, "peakBytes", job->predicted_peak_bytes);
 	bad |= put_known(predicted, "fileBytes", job->predicted_bytes);
-	bad |= json_put_null(predicted, "freezeMs");
+	bad |= put_known(predicted, "freezeMs", job->predicted_freeze_ms);
 	memory = json_put_object(object, "memory");
 	bad |= put_known(memory, "beforeBytes", job->memory_before_bytes);
 	bad |= put_known(memory, "peakBytes", job->memory_peak_bytes);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "db.h"
 #include "err.h"
 #include "job.h"
@@ -46,6 +47,23 @@ int job_refuse_inactive(const char *id, struct err *err);
 
 /* Is it the extension of some kind? */
 bool job_is_extension(const char *extension);
+
+/* "skipped" … */
+const char *job_outcome_name(enum job_outcome outcome);
+
+/* Is it a list that a plan may have? */
+bool job_attempts_are_sound(const struct job_attempt *attempts, size_t len);
+
+/* Append the text of a sound list, of at most JOB_ATTEMPTS_TEXT_MAX bytes.
+ * ERR_NOMEM. */
+#define JOB_ATTEMPTS_TEXT_MAX (16 << 10)
+MUST int job_attempts_print(const struct job_attempt *attempts, size_t len,
+    struct buf *out, struct err *err);
+
+/* Set the attempts of *job from the text.  Where that is NULL, or damaged, they
+ * are the method in use alone, if there is one.  ERR_NOMEM. */
+MUST int job_attempts_read(const char *text, struct job *job,
+    struct err *err);
 
 /* "expired" …; NULL for REMOVED_NOT. */
 const char *job_removal_name(enum job_removal removal);

@@ -13,7 +13,6 @@
 
 #define LOCK_NAME "sweep"
 /* As long as a database's lock is waited for. */
-#define RESERVE_WAIT_MS DB_BUSY_MS
 
 static const char JOB_STORED_BYTES[] =
     "SELECT coalesce(sum(stored_bytes), 0) AS n FROM jobs"
@@ -356,12 +355,12 @@ job_reserve(struct db *db, const char *state_dir,
 {
 	int rc, lock = -1;
 
-	rc = job_lock_store(state_dir, RESERVE_WAIT_MS, &lock, err);
+	rc = job_lock_store(state_dir, db_wait_ms(db), &lock, err);
 	if (rc < 0)
 		return -1;
 	if (rc == 0)
 		return err_set(err, ERR_STORE, "another process made room in "
-		    "%s for over %d s", state_dir, RESERVE_WAIT_MS / 1000);
+		    "%s for over %d ms", state_dir, db_wait_ms(db));
 	rc = check_active(db, id, err);
 	if (rc == 0)
 		rc = make_room(db, state_dir, limits, id, bytes, written_bytes,

@@ -189,6 +189,8 @@ read_findings(struct db_stmt *row, struct job *out)
 	out->memory_peak_bytes = number(row, "memory_peak_bytes");
 	out->memory_after_bytes = number(row, "memory_after_bytes");
 	out->predicted_bytes = number(row, "predicted_bytes");
+	out->predicted_peak_bytes = number(row, "predicted_peak_bytes");
+	out->predicted_freeze_ms = number(row, "predicted_freeze_ms");
 }
 
 static void
@@ -216,6 +218,8 @@ job_read_row(struct db_stmt *row, struct job *out, struct err *err)
 	if (read_words(row, out) != 0)
 		return err_set(err, ERR_STORE, "job %s: its row has words "
 		    "that this podprof does not know", out->id);
+	if (job_attempts_read(db_column_text(row, "attempts"), out, err) != 0)
+		return -1;
 	text(row, "app", out->app, sizeof(out->app));
 	text(row, "pod", out->pod, sizeof(out->pod));
 	out->revision = number(row, "revision");

@@ -5,6 +5,14 @@
 
 #include <assert.h>
 
+/* Another method counts its progress in another unit. */
+#define SET_PLAN \
+    "progress_done = iif(used_method IS :method, progress_done, NULL)," \
+    " progress_total = iif(used_method IS :method, progress_total, NULL)," \
+    " used_method = :method, attempts = :attempts," \
+    " predicted_bytes = :predicted, predicted_peak_bytes = :predicted_peak," \
+    " predicted_freeze_ms = :predicted_freeze"
+
 /* Every change that somebody may wait for counts in revision. */
 static const char JOB_CLAIM[] =
     "UPDATE jobs SET state = 'running', phase = 'preflight',"
@@ -15,9 +23,20 @@ static const char JOB_CLAIM[] =
 static const char JOB_SET_TARGET[] =
     "UPDATE jobs SET revision = revision + 1, lease_until_ms = :lease,"
     " accepted_at_ms = coalesce(accepted_at_ms, :now), target_pid = :pid,"
-    " target_node = :node, used_method = :method,"
-    " memory_before_bytes = :memory, predicted_bytes = :predicted"
+    " target_node = :node, memory_before_bytes = :memory, " SET_PLAN
     " WHERE id = :id AND state = 'running'";
+
+static const char JOB_SET_PLAN[] =
+    "UPDATE jobs SET revision = revision + 1, lease_until_ms = :lease, "
+    SET_PLAN " WHERE id = :id AND state = 'running'";
+
+static const char JOB_SET_MEASURED[] =
+    "UPDATE jobs SET revision = revision + 1, lease_until_ms = :lease,"
+    " freeze_ms = coalesce(:freeze, freeze_ms),"
+    " memory_peak_bytes = coalesce(:peak, memory_peak_bytes),"
+    " memory_after_bytes = coalesce(:after, memory_after_bytes)"
+    " WHERE id = :id AND (state = 'running'"
+    " OR (finished_at_ms IS NOT NULL AND holds_target = 1))";
 
 static const char JOB_SET_PROGRESS[] =
     "UPDATE jobs SET lease_until_ms = :lease, revision = revision"
@@ -30,11 +49,10 @@ static const char JOB_SET_PROGRESS[] =
 static const char JOB_SUCCEED[] =
     "UPDATE jobs SET state = 'succeeded', phase = NULL,"
     " revision = revision + 1, finished_at_ms = :now, expires_at_ms = :expires,"
-    " accepted_at_ms = coalesce(accepted_at_ms, :now), freeze_ms = :freeze,"
-    " memory_after_bytes = :memory, size_bytes = :size, sha256 = :sha256,"
-    " stored_bytes = :stored, stored_sha256 = :stored_sha256,"
-    " coding = :coding, holds_target = 0, reserved_bytes = 0,"
-    " progress_bytes = :size WHERE id = :id AND state = 'running'";
+    " accepted_at_ms = coalesce(accepted_at_ms, :now), size_bytes = :size,"
+    " sha256 = :sha256, stored_bytes = :stored,"
+    " stored_sha256 = :stored_sha256, coding = :coding, holds_target = 0,"
+    " reserved_bytes = 0, progress_bytes = :size WHERE id = :id AND state = 'running'";
 
 static const char JOB_FAIL[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"
@@ -152,9 +170,37 @@ out:
 	return rc;
 }
 
+static int
+bind_plan(struct db_stmt *stmt, const struct job_plan *plan, struct err *err)
+{
+	struct buf attempts;
+	int rc = -1;
+
+	assert(job_attempts_are_sound(plan->attempts, plan->attempts_len));
+	buf_init(&attempts, JOB_ATTEMPTS_TEXT_MAX);
+	if (job_attempts_print(plan->attempts, plan->attempts_len, &attempts,
+	    err) != 0)
+		goto out;
+	if (db_bind_text(stmt, ":attempts", buf_str(&attempts), err) != 0 ||
+	    db_bind_text(stmt, ":method",
+	    conf_method_name(plan->used_method), err) != 0 ||
+	    job_bind_known(stmt, ":predicted", plan->predicted_bytes,
+	    err) != 0 ||
+	    job_bind_known(stmt, ":predicted_peak",
+	    plan->predicted_peak_bytes, err) != 0 ||
+	    job_bind_known(stmt, ":predicted_freeze",
+	    plan->predicted_freeze_ms, err) != 0)
+		goto out;
+	rc = 0;
+out:
+	buf_fini(&attempts);
+	return rc;
+}
+
 int
 job_set_target(struct db *db, const char *id,
-    const struct job_target *target, struct err *err)
+    const struct job_target *target, const struct job_plan *plan,
+    struct err *err)
 {
 	char node[sizeof(((struct job *)NULL)->target_node)];
 	struct db_stmt *stmt;
@@ -166,10 +212,35 @@ job_set_target(struct db *db, const char *id,
 	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0 ||
 	    job_bind_known(stmt, ":pid", target->pid, err) != 0 ||
 	    db_bind_text(stmt, ":node", node, err) != 0 ||
-	    db_bind_text(stmt, ":method",
-	    conf_method_name(target->used_method), err) != 0 ||
 	    job_bind_known(stmt, ":memory", target->memory_bytes, err) != 0 ||
-	    job_bind_known(stmt, ":predicted", target->predicted_bytes,
+	    bind_plan(stmt, plan, err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_set_plan(struct db *db, const char *id, const struct job_plan *plan,
+    struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_lease(db, JOB_SET_PLAN, id, &stmt, err) != 0 ||
+	    bind_plan(stmt, plan, err) != 0)
+		return -1;
+	return run_on_active(db, stmt, id, err);
+}
+
+int
+job_set_measured(struct db *db, const char *id,
+    const struct job_measure *measure, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare_lease(db, JOB_SET_MEASURED, id, &stmt, err) != 0 ||
+	    job_bind_known(stmt, ":freeze", measure->freeze_ms, err) != 0 ||
+	    job_bind_known(stmt, ":peak", measure->memory_peak_bytes,
+	    err) != 0 ||
+	    job_bind_known(stmt, ":after", measure->memory_after_bytes,
 	    err) != 0)
 		return -1;
 	return run_on_active(db, stmt, id, err);
@@ -204,9 +275,6 @@ job_succeed(struct db *db, const char *state_dir, const char *id,
 
 	if (prepare_end(db, JOB_SUCCEED, id, now_ms, &stmt, err) != 0 ||
 	    db_bind_int(stmt, ":expires", now_ms + result->keep_ms, err) != 0 ||
-	    job_bind_known(stmt, ":freeze", result->freeze_ms, err) != 0 ||
-	    job_bind_known(stmt, ":memory", result->memory_after_bytes,
-	    err) != 0 ||
 	    db_bind_int(stmt, ":size", sum->size_bytes, err) != 0 ||
 	    db_bind_text(stmt, ":sha256", sum->sha256, err) != 0 ||
 	    db_bind_int(stmt, ":stored", sum->stored_bytes, err) != 0 ||

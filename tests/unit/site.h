@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "db.h"
 #include "job.h"
+#include "look.h"
 #include "proc.h"
 #include "token.h"
 
@@ -18,6 +19,7 @@ struct site {
 	char dir[256];
 	char state_dir[300];
 	char tokens[300];
+	char exchange_dir[300];			/* not made */
 	char operator[TOKEN_MAX + 40];	/* "HTTP_AUTHORIZATION=Bearer …" */
 	char viewer[TOKEN_MAX + 40];
 	struct conf_app apps[2];
@@ -56,10 +58,14 @@ site_open(struct site *site)
 	assert_ok(artifact_check_dirs(site->state_dir, false, &err), err);
 	site_token(site, "oda", ROLE_OPERATOR, site->operator);
 	site_token(site, "val", ROLE_VIEWER, site->viewer);
-	site->apps[0] = (struct conf_app){ .name = "app", .inspector = "",
-		.method = METHOD_AUTO };
-	site->apps[1] = (struct conf_app){ .name = "forked", .inspector = "",
-		.method = METHOD_FORK };
+	(void)snprintf(site->exchange_dir, sizeof(site->exchange_dir),
+	    "%s/exchange", site->dir);
+	site->apps[0] = (struct conf_app){ .name = "app",
+		.inspector = "127.0.0.1:9229", .method = METHOD_AUTO,
+		.exchange_dir = site->exchange_dir };
+	site->apps[1] = (struct conf_app){ .name = "forked",
+		.inspector = "127.0.0.1:9230", .method = METHOD_FORK,
+		.exchange_dir = site->exchange_dir };
 	site->conf = (struct conf){ .state_dir = site->state_dir,
 		.pod = "pod-1", .threads = 2, .log_level = LOG_ERROR,
 		.auth_tokens = site->tokens, .auth_hosts = "",
@@ -91,16 +97,47 @@ site_claim(struct db *db, const char *job_id)
 	assert_ok(job_claim(db, job_id, &self, &job, &err), err);
 }
 
+static const struct job_attempt site_attempt = {
+	METHOD_STREAM, OUTCOME_RUNNING, "",
+};
+static const struct job_plan site_plan = {
+	.used_method = METHOD_STREAM, .attempts = &site_attempt,
+	.attempts_len = 1, .predicted_bytes = JOB_UNKNOWN,
+	.predicted_peak_bytes = JOB_UNKNOWN,
+	.predicted_freeze_ms = JOB_UNKNOWN,
+};
+
 static inline void
 site_attach(struct db *db, const char *job_id)
 {
 	const struct job_target target = { .pid = 4711, .node = "v20.0.0",
-		.used_method = METHOD_STREAM, .memory_bytes = 1 << 20,
-		.predicted_bytes = JOB_UNKNOWN };
+		.memory_bytes = 1 << 20 };
 	struct err err;
 
 	site_claim(db, job_id);
-	assert_ok(job_set_target(db, job_id, &target, &err), err);
+	assert_ok(job_set_target(db, job_id, &target, &site_plan, &err), err);
+}
+
+/* What podprof-capture --look does: it found the app. */
+static inline void
+site_look(const struct site *site, struct db *db, const char *app)
+{
+	const struct look look = { .is_reachable = true,
+		.address = "127.0.0.1:9229",
+		.facts = { .pid = 4711, .node = "v20.0.0", .arch = "x64",
+		    .rss_bytes = 3000, .rss_peak_bytes = -1,
+		    .heap_used_bytes = 1000, .heap_large_bytes = -1,
+		    .limit_bytes = -1, .available_bytes = 9000 },
+		.methods = { { .method = METHOD_FORK, .is_usable = true },
+		    { .method = METHOD_DIRECT, .why = { .code = ERR_STORE,
+			.msg = "no directory" } },
+		    { .method = METHOD_STREAM, .is_usable = true } },
+		.methods_len = 3,
+		.predict = { .peak_bytes = 5000, .extra_bytes = 2000,
+		    .file_bytes = 700, .freeze_ms = 30 } };
+	struct err err;
+
+	assert_ok(look_put(db, app, site->conf.pod, &look, &err), err);
 }
 
 /* What a file of len bytes has at a position: "{", letters, "}". */
@@ -129,8 +166,7 @@ site_finish(const struct site *site, struct db *db, const char *job_id,
 		.level = (int)conf->compression_level };
 	struct artifact *artifact = NULL;
 	struct artifact_sum sum;
-	struct job_result result = { .sum = &sum, .freeze_ms = 5,
-		.memory_after_bytes = JOB_UNKNOWN, .keep_ms = conf->keep_ms };
+	struct job_result result = { .sum = &sum, .keep_ms = conf->keep_ms };
 	size_t at, i, n;
 	struct err err;
 

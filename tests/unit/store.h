@@ -130,16 +130,36 @@ claim(struct fixture *f, const char *id, const struct proc *runner)
 	return job;
 }
 
+static const struct job_attempt stream_attempt = {
+	METHOD_STREAM, OUTCOME_RUNNING, "",
+};
+static const struct job_plan stream_plan = {
+	.used_method = METHOD_STREAM, .attempts = &stream_attempt,
+	.attempts_len = 1, .predicted_bytes = 80000000,
+	.predicted_peak_bytes = 170000000, .predicted_freeze_ms = 900,
+};
+
 static inline void
 set_target(struct fixture *f, const char *id)
 {
 	const struct job_target target = {
-		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
-		.memory_bytes = 50000000, .predicted_bytes = 80000000,
+		.pid = 7, .node = "v20.20.2", .memory_bytes = 50000000,
 	};
 	struct err err;
 
-	assert_ok(job_set_target(f->db, id, &target, &err), err);
+	assert_ok(job_set_target(f->db, id, &target, &stream_plan, &err), err);
+}
+
+static inline void
+set_measured(struct fixture *f, const char *id)
+{
+	const struct job_measure measure = {
+		.freeze_ms = 120, .memory_peak_bytes = 150000000,
+		.memory_after_bytes = 60000000,
+	};
+	struct err err;
+
+	assert_ok(job_set_measured(f->db, id, &measure, &err), err);
 }
 
 static inline void
@@ -179,10 +199,7 @@ static inline void
 succeed_with(struct fixture *f, struct db *db, const char *id,
     const char *extension, size_t len)
 {
-	struct job_result result = {
-		.freeze_ms = 120, .memory_after_bytes = 60000000,
-		.keep_ms = KEEP_MS,
-	};
+	struct job_result result = {.keep_ms = KEEP_MS};
 	struct artifact *artifact = NULL;
 	struct artifact_sum sum;
 	char *bytes = malloc(len);

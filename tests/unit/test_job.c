@@ -83,7 +83,11 @@ life_of_a_snapshot(void **state)
 	assert_int_equal(job.accepted_at_ms, again.accepted_at_ms);
 	assert_true(job.revision > revision);
 
+	assert_int_equal(job.predicted_bytes, 80000000);
+	assert_int_equal(job.freeze_ms, JOB_UNKNOWN);
+
 	revision = job.revision;
+	set_measured(f, job.id);
 	succeed(f, f->db, job.id);
 	job = get(f, job.id);
 	assert_int_equal(job.state, JOB_SUCCEEDED);
@@ -317,9 +321,7 @@ static void
 nothing_is_done_twice(void **state)
 {
 	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3, 3};
-	const struct job_target target = {
-		.pid = 7, .node = "v20.20.2", .used_method = METHOD_STREAM,
-	};
+	const struct job_target target = {.pid = 7, .node = "v20.20.2"};
 	const struct err why = {ERR_SPACE, "disk full"};
 	struct artifact_sum sum = {.sha256 = "x", .stored_sha256 = "x"};
 	const struct job_result result = {.sum = &sum};
@@ -330,8 +332,8 @@ nothing_is_done_twice(void **state)
 	/* Not before it is claimed. */
 	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
 	    ERR_CONFLICT, job.id);
-	assert_err(job_set_target(f->db, job.id, &target, &err), err,
-	    ERR_CONFLICT, "not active");
+	assert_err(job_set_target(f->db, job.id, &target, &stream_plan, &err),
+	    err, ERR_CONFLICT, "not active");
 	assert_err(job_succeed(f->db, f->dir, job.id, &result, &err), err,
 	    ERR_CONFLICT, "not active");
 	(void)claim(f, job.id, &f->self);
@@ -360,8 +362,7 @@ names_are_values(void **state)
 	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
 	struct err why;
 	struct job_target target = {
-		.pid = JOB_UNKNOWN, .node = evil, .used_method = METHOD_STREAM,
-		.memory_bytes = JOB_UNKNOWN,
+		.pid = JOB_UNKNOWN, .node = evil, .memory_bytes = JOB_UNKNOWN,
 	};
 	struct fixture *f = *state;
 	struct job job;
@@ -377,7 +378,8 @@ names_are_values(void **state)
 	assert_string_equal(job.request_id, evil);
 	assert_memory_equal(job.artifact_name, ".._p_o__d____-2", 15);
 	(void)claim(f, job.id, &f->self);
-	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
+	assert_ok(job_set_target(f->db, job.id, &target, &stream_plan, &err),
+	    err);
 	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_ok(job_newest_snapshot(f->db, f->dir, evil, order.pod, &job,
 	    &err), err);
@@ -390,7 +392,7 @@ static void
 long_texts_are_cut(void **state)
 {
 	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
-	struct job_target target = {.used_method = METHOD_STREAM};
+	struct job_target target = {.pid = 7};
 	struct fixture *f = *state;
 	char text[100001];
 	struct job job;
@@ -401,7 +403,8 @@ long_texts_are_cut(void **state)
 	order.requested_by = order.request_id = target.node = text;
 	assert_ok(try_create(f, &order, &job, &err), err);
 	(void)claim(f, job.id, &f->self);
-	assert_ok(job_set_target(f->db, job.id, &target, &err), err);
+	assert_ok(job_set_target(f->db, job.id, &target, &stream_plan, &err),
+	    err);
 	job = get(f, job.id);
 	assert_int_equal(strlen(job.requested_by), STR_NAME_MAX + 7);
 	assert_int_equal(strlen(job.request_id), STR_NAME_MAX);

@@ -94,7 +94,7 @@ static void
 nothing_is_written_into_a_canceled_job(void **state)
 {
 	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3, 3};
-	const struct job_target target = {.used_method = METHOD_STREAM};
+	const struct job_target target = {.pid = 7};
 	const struct err why = {ERR_SPACE, "disk full"};
 	struct artifact_sum sum = {.sha256 = "x", .stored_sha256 = "x"};
 	const struct job_result result = {.sum = &sum};
@@ -106,7 +106,9 @@ nothing_is_written_into_a_canceled_job(void **state)
 	job = cancel(f, job.id);
 	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
 	    ERR_CONFLICT, "it was given up or canceled");
-	assert_err(job_set_target(f->db, job.id, &target, &err), err,
+	assert_err(job_set_target(f->db, job.id, &target, &stream_plan, &err),
+	    err, ERR_CONFLICT, job.id);
+	assert_err(job_set_plan(f->db, job.id, &stream_plan, &err), err,
 	    ERR_CONFLICT, job.id);
 	assert_err(job_succeed(f->db, f->dir, job.id, &result, &err), err,
 	    ERR_CONFLICT, job.id);

@@ -103,7 +103,11 @@ json_of_a_snapshot(void **state)
 	    "\"total\":503269,\"unit\":\"nodes\",\"bytes\":15532032,"
 	    "\"estimated\":false},\"options\":{},");
 	assert_text(text, "\"target\":{\"pid\":7,\"node\":\"v20.20.2\"},");
-	assert_text(text, "\"memory\":{\"beforeBytes\":50000000,");
+	assert_text(text, "\"freezeMs\":null,\"predicted\":{\"peakBytes\":"
+	    "170000000,\"fileBytes\":80000000,\"freezeMs\":900},"
+	    "\"memory\":{\"beforeBytes\":50000000,\"peakBytes\":null,"
+	    "\"afterBytes\":null}");
+	set_measured(f, job.id);
 	succeed(f, f->db, job.id);
 	assert_ok(job_deliver(f->db, f->dir, job.id, GRACE_MS, &err), err);
 	job = get(f, job.id);
@@ -112,7 +116,10 @@ json_of_a_snapshot(void **state)
 	assert_text(text, "\"state\":\"succeeded\",\"phase\":null,");
 	assert_text(text, "\"outcome\":\"succeeded\",\"reason\":null}");
 	assert_text(text, "\"freezeMs\":120,");
-	assert_text(text, "\"afterBytes\":60000000}");
+	assert_text(text, "\"progress\":{\"done\":120000,\"total\":503269,"
+	    "\"unit\":\"nodes\",\"bytes\":2,\"estimated\":false}");
+	assert_text(text, "\"memory\":{\"beforeBytes\":50000000,"
+	    "\"peakBytes\":150000000,\"afterBytes\":60000000}");
 	assert_text(text, ".heapsnapshot\",\"size\":2,\"storedSize\":2,"
 	    "\"sha256\":\"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c0"
 	    "60f61caaff8a\",");
@@ -150,14 +157,109 @@ json_of_a_failure(void **state)
 	    why.msg);
 	assert_text(text, "\"outcome\":\"failed\",\"reason\":\"the app ");
 	json_free(&json);
-	/* A forked snapshot numbers its objects for itself. */
-	job.used_method = METHOD_FORK;
 	job.state = JOB_CANCELED;
 	json = json_of(&job, text);
 	json_free(&json);
-	assert_text(text, "\"objectIds\":\"snapshot\"");
-	assert_text(text, "\"outcome\":\"failed\",\"reason\":\"canceled\"");
+	assert_text(text, "\"outcome\":\"canceled\",\"reason\":null}");
 	assert_text(text, "\"error\":null");
+}
+
+static struct job
+create_planned(struct fixture *f, const struct job_attempt *attempts,
+    size_t len, int64_t predicted_bytes)
+{
+	const struct job_target target = {.pid = 7, .node = "v20.20.2",
+	    .memory_bytes = JOB_UNKNOWN};
+	const struct job_plan plan = {
+		.used_method = attempts[len - 1].method, .attempts = attempts,
+		.attempts_len = len, .predicted_bytes = predicted_bytes,
+		.predicted_peak_bytes = JOB_UNKNOWN,
+		.predicted_freeze_ms = JOB_UNKNOWN,
+	};
+	struct job job = create(f, JOB_HEAP_SNAPSHOT);
+	struct err err;
+
+	(void)claim(f, job.id, &f->self);
+	assert_ok(job_set_target(f->db, job.id, &target, &plan, &err), err);
+	return job;
+}
+
+static void
+assert_json(struct fixture *f, const char *id, const char *part)
+{
+	struct job job = get(f, id);
+	char text[4096];
+	struct json *json = json_of(&job, text);
+
+	json_free(&json);
+	assert_text(text, part);
+}
+
+static void
+json_of_attempts(void **state)
+{
+	static const struct job_attempt attempts[] = {
+		{METHOD_FORK, OUTCOME_SKIPPED, "--no-addons \"keeps\"\nit"},
+		{METHOD_DIRECT, OUTCOME_FAILED, "the app ended it \xff"},
+		{METHOD_STREAM, OUTCOME_RUNNING, ""},
+	};
+	static const char begin[] = "\"method\":\"stream\",\"attempts\":["
+	    "{\"method\":\"fork\",\"outcome\":\"skipped\",\"reason\":"
+	    "\"--no-addons \\\"keeps\\\"\\nit\"},{\"method\":\"direct\","
+	    "\"outcome\":\"failed\",\"reason\":\"the app ended it "
+	    "\xef\xbf\xbd\"},{\"method\":\"stream\",\"outcome\":";
+	struct fixture *f = *state;
+	struct job job = create_planned(f, attempts, 3, JOB_UNKNOWN);
+	char want[600];
+	struct err err;
+
+	(void)snprintf(want, sizeof(want), "%s\"running\",\"reason\":null}],"
+	    "\"objectIds\":\"process\"", begin);
+	assert_json(f, job.id, want);
+	assert_ok(job_cancel(f->db, f->dir, job.id, &job, &err), err);
+	(void)snprintf(want, sizeof(want), "%s\"canceled\",\"reason\":null}]",
+	    begin);
+	assert_json(f, job.id, want);
+}
+
+/* They have no events of progress: bytes are all that is seen. */
+static void
+json_of_an_estimate(void **state)
+{
+	static const struct job_attempt fork = {METHOD_FORK, OUTCOME_RUNNING,
+	    ""};
+	static const struct job_attempt direct = {METHOD_DIRECT,
+	    OUTCOME_RUNNING, ""};
+	struct job_progress progress = {PHASE_WRITING, 900, 1000, 900, 100};
+	struct fixture *f = *state;
+	struct job job = create_planned(f, &fork, 1, 1000);
+	struct err err;
+
+	/* A forked snapshot numbers its objects for itself. */
+	assert_json(f, job.id, "\"objectIds\":\"snapshot\",\"progress\":{"
+	    "\"done\":null,\"total\":null,\"unit\":\"bytes\",\"bytes\":0,"
+	    "\"estimated\":true}");
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_json(f, job.id, "\"progress\":{\"done\":900,\"total\":1000,"
+	    "\"unit\":\"bytes\",\"bytes\":900,\"estimated\":true}");
+	progress.done = progress.bytes = 1001;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_json(f, job.id, "\"progress\":{\"done\":1001,\"total\":1001,"
+	    "\"unit\":\"bytes\",\"bytes\":1001,\"estimated\":true}");
+	progress.total = JOB_UNKNOWN;
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_json(f, job.id, "\"progress\":{\"done\":1001,\"total\":null,");
+	succeed(f, f->db, job.id);
+	assert_json(f, job.id, "\"progress\":{\"done\":2,\"total\":2,"
+	    "\"unit\":\"bytes\",\"bytes\":2,\"estimated\":true}");
+	/* What failed has come as far as it has. */
+	job = create_planned(f, &direct, 1, 1000);
+	progress = (struct job_progress){PHASE_WRITING, 7, 5, 7, 1};
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_ok(job_settle_child(f->db, f->dir, job.id, 9, &err), err);
+	assert_json(f, job.id, "\"objectIds\":\"process\",\"progress\":{"
+	    "\"done\":7,\"total\":7,\"unit\":\"bytes\",\"bytes\":7,"
+	    "\"estimated\":true}");
 }
 
 static void
@@ -193,6 +295,8 @@ main(void)
 		TEST(json_of_a_queued_profile),
 		TEST(json_of_a_snapshot),
 		TEST(json_of_a_failure),
+		TEST(json_of_attempts),
+		TEST(json_of_an_estimate),
 		TEST(json_without_memory_is_an_error),
 	};
 

@@ -7,6 +7,7 @@
 #include "store.h"
 
 #include "link.h"
+#include "look.h"
 
 /* Rows of the small and the large table. */
 #define FEW 200
@@ -83,7 +84,9 @@ fill(struct fixture *f, int n)
 	    " sha256 = printf('%064d', seq), stored_sha256 = sha256,"
 	    " delivered_at_ms = iif(seq % 5 = 0, 5000, NULL),"
 	    " removed_at_ms = iif(seq % 2 = 0, 5000, NULL)"
-	    " WHERE state = 'running'", &err), err);
+	    " WHERE state = 'running';"
+	    "INSERT INTO looks SELECT 'app-' || seq, pod, 2, "
+	    "9000000000000 + seq, seq, '{}' FROM jobs", &err), err);
 }
 
 static void
@@ -138,7 +141,9 @@ live_through(struct fixture *f)
 	assert_ok(try_create(f, &order, &job, &err), err);
 	(void)claim(f, job.id, &f->self);
 	set_target(f, job.id);
+	assert_ok(job_set_plan(f->db, job.id, &stream_plan, &err), err);
 	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	set_measured(f, job.id);
 	succeed(f, f->db, job.id);
 	assert_ok(job_newest_snapshot(f->db, f->dir, APP, POD, &job, &err),
 	    err);
@@ -155,6 +160,26 @@ live_through(struct fixture *f)
 	job = create(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
 	assert_ok(job_discard(f->db, job.id, &err), err);
+}
+
+/* A minute after the last one. */
+static void
+look_once(struct fixture *f)
+{
+	static const struct look look = {.is_reachable = false};
+	struct json *object = NULL;
+	int64_t revision = 0;
+	bool is_ours = false;
+	struct err err;
+
+	clock_shift_ms += 60000;
+	assert_ok(look_begin(f->db, APP, POD, &is_ours, &revision, &err), err);
+	assert_true(is_ours);
+	assert_ok(look_put(f->db, APP, POD, &look, &err), err);
+	assert_ok(look_revision(f->db, APP, POD, &revision, &err), err);
+	assert_ok(look_get(f->db, APP, POD, LOOK_FRESH_MS, &object, &err),
+	    err);
+	json_free(&object);
 }
 
 static void
@@ -222,6 +247,7 @@ rows_that_are_over_cost_nothing(void **state)
 	(void)state;
 	expect_as_quick(list_every_way, "lists");
 	expect_as_quick(live_through, "the life of a job");
+	expect_as_quick(look_once, "a look at an app");
 	expect_as_quick(tidy_up, "settling and sweeping");
 	expect_as_quick(reconcile_some, "reconciling");
 }
@@ -274,6 +300,7 @@ no_statement_reads_what_it_does_not_need(void **state)
 	texts_len = 0;
 	list_every_way(f);
 	live_through(f);
+	look_once(f);
 	tidy_up(f);
 	reconcile_some(f);
 	assert_ok(job_retain(f->db, f->dir, &none, &err), err);

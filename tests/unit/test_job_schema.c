@@ -54,6 +54,9 @@ table_refuses_what_is_no_state(void **state)
 		{"delivered_at_ms = 1", "CHECK"},
 		{"removed_at_ms = 1", "CHECK"},
 		{"used_method = 'magic'", "CHECK"},
+		{"attempts = '{}'", "CHECK"},
+		{"attempts = ''", "CHECK"},
+		{"predicted_freeze_ms = 'long'", "cannot store TEXT"},
 		{"kind = 'cpu-profile'", "a job keeps its identity"},
 		{"app = 'other'", "a job keeps its identity"},
 		{"id = upper(id)", "a job keeps its identity"},
@@ -180,22 +183,32 @@ static const struct {
 };
 #define OLD_LEN (sizeof(old_jobs) / sizeof(old_jobs[0]))
 
-/* A state directory below ours as version 1 left it. */
+/* A state directory below ours as that version left it. */
 static void
-make_old(const struct fixture *f, char dir[300])
+make_version(const struct fixture *f, unsigned version, const char *rows,
+    char dir[300])
 {
 	struct db *db = NULL;
-	char path[320];
+	char path[320], sql[48];
 	struct err err;
+	unsigned i;
 
 	(void)snprintf(dir, 300, "%s/old", f->dir);
 	(void)snprintf(path, sizeof(path), "%s/podprof.db", dir);
 	assert_int_equal(mkdir(dir, 0700), 0);
 	assert_ok(db_open(path, &db, &err), err);
-	assert_ok(db_exec(db, migrate_steps[0].sql, &err), err);
-	assert_ok(db_exec(db, "PRAGMA user_version = 1", &err), err);
-	assert_ok(db_exec(db, OLD_ROWS, &err), err);
+	for (i = 0; i < version; i++)
+		assert_ok(db_exec(db, migrate_steps[i].sql, &err), err);
+	(void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %u", version);
+	assert_ok(db_exec(db, sql, &err), err);
+	assert_ok(db_exec(db, rows, &err), err);
 	db_close(&db);
+}
+
+static void
+make_old(const struct fixture *f, char dir[300])
+{
+	make_version(f, 1, OLD_ROWS, dir);
 }
 
 static void
@@ -298,6 +311,122 @@ jobs_of_version_1_go_on(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Version 3 knew one way to capture.  A snapshot that was taken, one that runs,
+ * one that was canceled and still holds its app, one that failed before it had
+ * an app, and a link. */
+static const char ROWS_OF_3[] =
+    "INSERT INTO jobs (id, app, pod, kind, method, requested_by, request_id,"
+    " created_at_ms, accepted_at_ms, lease_until_ms, artifact_name)"
+    " WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c"
+    " WHERE n < 4) SELECT '0198c0de-7b1e-7c3a-9f00-00000000000' || n, 'shop',"
+    " 'pod-' || n, 'heap-snapshot', 'auto', 'ci', 'r', 1000, 2000,"
+    " 9000000000000, 'name' FROM c;"
+    "UPDATE jobs SET state = 'running', phase = 'writing', runner_pid = 1,"
+    " runner_start_ticks = 1, runner_host = 'elsewhere', started_at_ms = 3000,"
+    " target_pid = 7, target_node = 'v20.20.2',"
+    " used_method = iif(seq = 4, NULL, 'stream'), progress_done = 5,"
+    " progress_total = 9, progress_bytes = 77, predicted_bytes = 80,"
+    " memory_before_bytes = 100;"
+    "UPDATE jobs SET state = 'succeeded', phase = NULL, finished_at_ms = 4000,"
+    " expires_at_ms = 9000000000000, size_bytes = 2, stored_bytes = 2,"
+    " coding = 'zstd', holds_target = 0, freeze_ms = 120,"
+    " memory_after_bytes = 130, sha256 = '" OLD_SHA256 "',"
+    " stored_sha256 = '" OLD_SHA256 "' WHERE seq = 1;"
+    "UPDATE jobs SET state = 'canceled', phase = NULL, finished_at_ms = 4000"
+    " WHERE seq = 3;"
+    "UPDATE jobs SET state = 'failed', phase = NULL, finished_at_ms = 4000,"
+    " holds_target = 0, error = 'space', error_detail = 'the disk was full'"
+    " WHERE seq = 4;"
+    "INSERT INTO links SELECT sha256, id, app, 'ci', 9000000000000 FROM jobs"
+    " WHERE seq = 1";
+
+static void
+open_version_3(struct fixture *f, char dir[300])
+{
+	struct err err;
+
+	make_version(f, 3, ROWS_OF_3, dir);
+	clock_shift_ms = 9000000000000 - JOB_QUEUE_MS - clock_utc_ms();
+	db_close(&f->db);
+	assert_ok(artifact_check_dirs(dir, false, &err), err);
+	assert_ok(job_open_db(dir, &f->db, &err), err);
+}
+
+static void
+rows_of_version_3_keep_their_meaning(void **state)
+{
+	static const char LINKS[] = "SELECT count(*) AS n FROM links"
+	    " WHERE job_id = :id";
+	static const struct {
+		enum job_state state;
+		bool holds_target;
+		size_t attempts_len;
+	} want[] = {
+		{JOB_SUCCEEDED, false, 1},
+		{JOB_RUNNING, true, 1},
+		{JOB_CANCELED, true, 1},
+		{JOB_FAILED, false, 0},
+	};
+	struct fixture *f = *state;
+	struct job job;
+	char dir[300];
+	size_t i;
+
+	open_version_3(f, dir);
+	for (i = 0; i < 4; i++) {
+		get_old(f->db, dir, i, &job);
+		assert_int_equal(job.state, want[i].state);
+		assert_int_equal(job.holds_target, want[i].holds_target);
+		assert_int_equal(job.predicted_bytes, 80);
+		assert_int_equal(job.predicted_peak_bytes, JOB_UNKNOWN);
+		assert_int_equal(job.predicted_freeze_ms, JOB_UNKNOWN);
+		assert_int_equal(job.memory_before_bytes, 100);
+		assert_int_equal(job.attempts_len, want[i].attempts_len);
+		if (job.attempts_len == 1) {
+			assert_int_equal(job.attempts[0].method,
+			    METHOD_STREAM);
+			assert_int_equal(job.attempts[0].outcome,
+			    OUTCOME_RUNNING);
+			assert_string_equal(job.attempts[0].reason, "");
+		}
+	}
+	get_old(f->db, dir, 0, &job);
+	assert_int_equal(job.freeze_ms, 120);
+	assert_int_equal(job.memory_after_bytes, 130);
+	assert_int_equal(job.progress_done, 5);
+	assert_true(job_has_artifact(&job));
+	assert_int_equal(number_of(f, LINKS, job.id), 1);
+}
+
+static void
+jobs_of_version_3_go_on(void **state)
+{
+	static const char LOOKS[] = "SELECT count(*) AS n FROM looks";
+	const struct job_progress progress = {PHASE_WRITING, 6, 9, 78, 3};
+	const struct job_measure measure = {130, 140, 150};
+	const struct err why = {ERR_TARGET_EXITED, "the app ended"};
+	struct fixture *f = *state;
+	struct job job;
+	char dir[300];
+	struct err err;
+
+	open_version_3(f, dir);
+	assert_int_equal(number_of(f, LOOKS, NULL), 0);
+	get_old(f->db, dir, 1, &job);
+	assert_ok(job_set_progress(f->db, job.id, &progress, &err), err);
+	assert_ok(job_set_measured(f->db, job.id, &measure, &err), err);
+	assert_ok(job_set_plan(f->db, job.id, &stream_plan, &err), err);
+	assert_ok(job_fail(f->db, dir, job.id, &why, &err), err);
+	get_old(f->db, dir, 1, &job);
+	assert_int_equal(job.memory_peak_bytes, 140);
+	assert_int_equal(job.predicted_peak_bytes, 170000000);
+	assert_int_equal(job.progress_done, 6);
+	get_old(f->db, dir, 2, &job);
+	assert_ok(job_set_measured(f->db, job.id, &measure, &err), err);
+	assert_ok(job_release(f->db, dir, job.id, &err), err);
+	assert_ok(job_remove(f->db, dir, job.id, &err), err);
+}
+
 static void
 many_may_migrate_at_once(void **state)
 {
@@ -342,6 +471,8 @@ main(void)
 		TEST(newer_schema_is_refused),
 		TEST(rows_of_version_1_keep_their_meaning),
 		TEST(jobs_of_version_1_go_on),
+		TEST(rows_of_version_3_keep_their_meaning),
+		TEST(jobs_of_version_3_go_on),
 		TEST(many_may_migrate_at_once),
 	};
 

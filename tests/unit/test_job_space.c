@@ -218,7 +218,7 @@ static void
 what_can_wait_leaves_the_ballast(void **state)
 {
 	const struct job_progress progress = {PHASE_WRITING, 1, 2, 3, 3};
-	const struct job_target target = {.used_method = METHOD_STREAM};
+	const struct job_target target = {.pid = 7};
 	const struct job_limits limits = {INT64_MAX / 4, 1000, 0};
 	struct job_order order = order_of(JOB_CPU_PROFILE);
 	struct fixture *f = *state;
@@ -233,7 +233,9 @@ what_can_wait_leaves_the_ballast(void **state)
 	    f->dir);
 	assert_err(job_claim(f->db, queued.id, &f->self, &other, &err), err,
 	    ERR_SPACE, f->dir);
-	assert_err(job_set_target(f->db, job.id, &target, &err), err,
+	assert_err(job_set_target(f->db, job.id, &target, &stream_plan, &err),
+	    err, ERR_SPACE, f->dir);
+	assert_err(job_set_plan(f->db, job.id, &stream_plan, &err), err,
 	    ERR_SPACE, f->dir);
 	assert_err(job_set_progress(f->db, job.id, &progress, &err), err,
 	    ERR_SPACE, f->dir);
