@@ -1,0 +1,93 @@
+/*
+ * Lines of a file, by read(2).
+ */
+#include "lines.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sys.h"
+
+int
+lines_open(struct lines *lines, const char *path, char *buf, size_t size)
+{
+	long fd = sys_open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return (int)-fd;
+	lines->fd = (int)fd;
+	lines->buf = buf;
+	lines->size = size;
+	lines->from = lines->len = 0;
+	lines->error = 0;
+	return 0;
+}
+
+/* Read behind what is there; false: nothing came. */
+static bool
+read_more(struct lines *lines)
+{
+	long n;
+
+	memmove(lines->buf, lines->buf + lines->from, lines->len);
+	lines->from = 0;
+	do
+		n = sys_read(lines->fd, lines->buf + lines->len,
+		    lines->size - lines->len);
+	while (n == -EINTR);
+	if (n > 0) {
+		lines->len += (size_t)n;
+		return true;
+	}
+	lines->error = -n;
+	/* The end, but not of a line; or a line that is too long. */
+	if (n == 0 && lines->len > 0)
+		lines->error = EINVAL;
+	return false;
+}
+
+char *
+lines_next(struct lines *lines)
+{
+	char *line, *end;
+	size_t seen = 0;
+
+	for (;;) {
+		line = lines->buf + lines->from;
+		end = memchr(line + seen, '\n', lines->len - seen);
+		if (end != NULL)
+			break;
+		seen = lines->len;
+		if (!read_more(lines))
+			return NULL;
+	}
+	*end = '\0';
+	lines->len -= (size_t)(end + 1 - line);
+	lines->from += (size_t)(end + 1 - line);
+	return line;
+}
+
+void
+lines_close(struct lines *lines)
+{
+	(void)sys_close(lines->fd);
+}
+
+void
+lines_read_small(const char *path, char *buf, size_t size)
+{
+	int fd = (int)sys_open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	long n = 0;
+
+	while (fd >= 0 && len < size - 1) {
+		n = sys_read(fd, buf + len, size - 1 - len);
+		if (n > 0)
+			len += (size_t)n;
+		else if (n != -EINTR)
+			break;
+	}
+	buf[len] = '\0';
+	if (fd >= 0)
+		(void)sys_close(fd);
+}
