@@ -1,0 +1,54 @@
+/*
+ * A process beside podprof-capture that ends it if it hangs while an app may
+ * wait for it.
+ *
+ * An app that writes into a FIFO waits for podprof-capture.  Its death lets the
+ * app go on, by EPIPE; but not if the app was just about to open the FIFO, and
+ * not if podprof-capture is stopped (SIGSTOP, a hung disk).  So the watchdog,
+ * which is no more than this program started anew as "podprof-watchdog":
+ *
+ *	podprof-capture ends		sweeps the exchange directory
+ *	no beat for WATCHDOG_MS		kills podprof-capture, then sweeps
+ *	watchdog_stop()			ends
+ */
+#ifndef PODPROF_WATCHDOG_H
+#define PODPROF_WATCHDOG_H
+
+#include "err.h"
+
+/* podprof-capture may be silent for so long. */
+#define WATCHDOG_MS 5000
+/* It beats so often at most; a call in between does nothing. */
+#define WATCHDOG_BEAT_MS 500
+
+struct watchdog;
+
+/*
+ * Start it for this process.  It watches from when this returns.
+ *
+ * exchange_dir  what it sweeps: [app] exchange_dir.
+ * ERR_INTERNAL  it cannot be started, with the reason
+ */
+MUST int watchdog_start(const char *exchange_dir,
+    struct watchdog **ret_watchdog, struct err *err);
+
+/* We are alive.  Cheap; never blocks.  NULL is allowed. */
+void watchdog_beat(struct watchdog *watchdog);
+
+/* It is not needed any more: end it, wait for it, free.  NULL is allowed. */
+void watchdog_stop(struct watchdog **watchdog);
+
+/*
+ * The watchdog's own main.  A program that calls watchdog_start() has this at
+ * the start of its main, as it is what is started again:
+ *
+ *	status = watchdog_main(argc, argv);
+ *	if (status >= 0)
+ *		return status;
+ *
+ * Returns the exit status of a watchdog that is done, or -1 if this process is
+ * none.
+ */
+int watchdog_main(int argc, char *argv[]);
+
+#endif
