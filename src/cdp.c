@@ -22,6 +22,7 @@ struct cdp {
 
 	/* The call that is running. */
 	int64_t id;		/* 0: none */
+	const char *method;
 	struct jsoncut_rule rule;
 	const struct cdp_stream *stream;
 	struct json *reply;	/* the whole message, once it came */
@@ -250,31 +251,74 @@ await_reply(struct cdp *cdp, const struct cdp_limit *limit, struct err *err)
 	return 0;
 }
 
+/* No call is running any more. */
+static void
+end_call(struct cdp *cdp)
+{
+	json_free(&cdp->reply);
+	cdp->id = 0;
+	cdp->method = NULL;
+	cdp->stream = NULL;
+}
+
+int
+cdp_begin(struct cdp *cdp, const char *method, const char *params,
+    const struct cdp_stream *stream, struct err *err)
+{
+	cdp->id = cdp->next_id++;
+	cdp->method = method;
+	set_stream(cdp, stream);
+	if (send_call(cdp, method, params, err) == 0)
+		return 0;
+	(void)err_wrap(err, "%s", method);
+	end_call(cdp);
+	return -1;
+}
+
+bool
+cdp_has_reply(const struct cdp *cdp)
+{
+	return cdp->reply != NULL;
+}
+
+int
+cdp_finish(struct cdp *cdp, struct json **ret_reply, struct err *err)
+{
+	int ret = -1;
+
+	if (cdp->reply == NULL)
+		(void)err_set(err, ERR_TARGET_TIMEOUT,
+		    "the app did not answer in time");
+	else
+		ret = judge_reply(cdp->reply, err);
+	if (ret != 0)
+		(void)err_wrap(err, "%s", cdp->method);
+	if (ret == 0 && ret_reply != NULL) {
+		*ret_reply = cdp->reply;
+		cdp->reply = NULL;
+	}
+	end_call(cdp);
+	return ret;
+}
+
 int
 cdp_call(struct cdp *cdp, const char *method, const char *params,
     const struct cdp_limit *limit, const struct cdp_stream *stream,
     struct json **ret_reply, struct err *err)
 {
-	int ret = -1;
+	if (cdp_begin(cdp, method, params, stream, err) != 0)
+		return -1;
+	if (await_reply(cdp, limit, err) == 0)
+		return cdp_finish(cdp, ret_reply, err);
+	(void)err_wrap(err, "%s", method);
+	end_call(cdp);
+	return -1;
+}
 
-	cdp->id = cdp->next_id++;
-	set_stream(cdp, stream);
-	if (send_call(cdp, method, params, err) != 0 ||
-	    await_reply(cdp, limit, err) != 0 ||
-	    judge_reply(cdp->reply, err) != 0) {
-		(void)err_wrap(err, "%s", method);
-		goto out;
-	}
-	if (ret_reply != NULL) {
-		*ret_reply = cdp->reply;
-		cdp->reply = NULL;
-	}
-	ret = 0;
-out:
-	json_free(&cdp->reply);
-	cdp->id = 0;
-	cdp->stream = NULL;
-	return ret;
+int
+cdp_pump(struct cdp *cdp, struct err *err)
+{
+	return serve(cdp, clock_mono_ms(), err);
 }
 
 int

@@ -84,6 +84,22 @@ MUST int cdp_call(struct cdp *cdp, const char *method, const char *params,
     struct json **ret_reply, struct err *err);
 
 /*
+ * The same in steps, for a caller that has something else to watch meanwhile:
+ * begin; pump now and then, until there is a reply; finish, which gives the
+ * call up where there is none yet (ERR_TARGET_TIMEOUT).  stream lives until
+ * then.
+ */
+MUST int cdp_begin(struct cdp *cdp, const char *method, const char *params,
+    const struct cdp_stream *stream, struct err *err);
+bool cdp_has_reply(const struct cdp *cdp);
+MUST int cdp_finish(struct cdp *cdp, struct json **ret_reply,
+    struct err *err);
+
+/* Serve what is there, and tick if it is time; waits for nothing.  Errors as
+ * cdp_call(). */
+MUST int cdp_pump(struct cdp *cdp, struct err *err);
+
+/*
  * Let time pass and events come until until_ms, or until the app wants to
  * exit (cdp_is_exiting()).  Errors as cdp_call().
  */

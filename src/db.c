@@ -48,6 +48,7 @@ struct db {
 	char *path;
 	struct db_stmt stmts[DB_STMTS_MAX];
 	size_t stmts_len;
+	int wait_ms;
 };
 
 /* What to do about a result code, to be read after SQLite's own text. */
@@ -88,7 +89,7 @@ fail(const struct db *db, int rc, struct err *err)
 		    text);
 	case SQLITE_BUSY:
 		return err_set(err, ERR_STORE, "database %s: another process "
-		    "held its lock for over %d ms", db->path, DB_BUSY_MS);
+		    "held its lock for over %d ms", db->path, db->wait_ms);
 	case SQLITE_FULL:
 		return err_set(err, ERR_SPACE, "database %s: %s: make room "
 		    "on its disk", db->path, text);
@@ -168,13 +169,26 @@ set_wal(struct db *db, struct err *err)
 	}
 }
 
+void
+db_set_wait(struct db *db, int wait_ms)
+{
+	db->wait_ms = wait_ms;
+	(void)sqlite3_busy_timeout(db->raw, wait_ms);
+}
+
+int
+db_wait_ms(const struct db *db)
+{
+	return db->wait_ms;
+}
+
 static int
 set_up(struct db *db, struct err *err)
 {
 	int rc;
 
 	(void)sqlite3_extended_result_codes(db->raw, 1);
-	(void)sqlite3_busy_timeout(db->raw, DB_BUSY_MS);
+	db_set_wait(db, DB_BUSY_MS);
 	(void)sqlite3_db_config(db->raw, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(db->raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0,
 	    NULL);

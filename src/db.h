@@ -8,7 +8,7 @@
  *
  * Errors of every call here:
  *   ERR_STORE     the database cannot be opened, read or written, or another
- *                 process held the lock for DB_BUSY_MS
+ *                 process held the lock for db_wait_ms()
  *   ERR_SPACE     the disk is full
  *   ERR_CONFLICT  a constraint refused the write (UNIQUE, CHECK, a trigger's
  *                 RAISE: the trigger's own text is the message)
@@ -22,7 +22,7 @@
 
 #include "err.h"
 
-/* How long a call waits for another's lock. */
+/* How long a call waits for another's lock, unless told otherwise. */
 #define DB_BUSY_MS 5000
 
 struct db;
@@ -46,6 +46,10 @@ bool db_is_current(const struct db *db);
  * be lost, in order, when the power is cut.  Not within a transaction.
  */
 MUST int db_set_durable(struct db *db, bool is_durable, struct err *err);
+
+/* How long calls wait for another's lock from now on. */
+void db_set_wait(struct db *db, int wait_ms);
+int db_wait_ms(const struct db *db);
 
 /* Run statements without parameters or rows. */
 MUST int db_exec(struct db *db, const char *sql, struct err *err);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "str.h"
 
 #define PIECE 16384
 #define LOCK_RETRY_MS 1
@@ -276,4 +278,32 @@ out:
 	free(temporary);
 	free(dir);
 	return rc;
+}
+
+int
+file_beside_program(const char *name, char *out, size_t size,
+    struct err *err)
+{
+	char self[PATH_MAX];
+	char *slash;
+	ssize_t n;
+
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0)
+		return err_set_errno(err, ERR_INTERNAL, errno,
+		    "cannot tell where %s is: /proc/self/exe", name);
+	self[n] = '\0';
+	/* After an upgrade the kernel shows our own name as "… (deleted)"; the
+	 * directory before the last '/' is right all the same. */
+	slash = strrchr(self, '/');
+	if (slash == NULL)
+		return err_set(err, ERR_INTERNAL, "cannot tell where %s is: "
+		    "/proc/self/exe is \"%s\"", name, self);
+	slash[1] = '\0';
+	if (strlen(self) + strlen(name) >= size)
+		return err_set(err, ERR_INTERNAL, "%s%s: path too long", self,
+		    name);
+	(void)str_copy(out, size, self);
+	(void)str_copy(out + strlen(out), size - strlen(out), name);
+	return 0;
 }

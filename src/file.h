@@ -60,6 +60,13 @@ MUST int file_free_bytes(const char *path, int64_t *ret_bytes,
     struct err *err);
 
 /*
+ * The path of what is installed beside the running program (/proc/self/exe).
+ * ERR_INTERNAL: it cannot be told, or is too long.
+ */
+MUST int file_beside_program(const char *name, char *out, size_t size,
+    struct err *err);
+
+/*
  * Replace the file at path by data in one step: a temporary name beside it,
  * write, fsync, rename, fsync of the directory.  mode is exact; owner and
  * group of a file that is there are kept where the caller may.

@@ -59,6 +59,18 @@ log_request_id(void)
 	return bound_request;
 }
 
+const char *
+log_job_id(void)
+{
+	return bound_job;
+}
+
+enum log_format
+log_format_used(void)
+{
+	return sink.format;
+}
+
 static bool
 line_fits(const struct line *line, size_t len)
 {

@@ -36,8 +36,12 @@ void log_setup(enum log_level max_level, enum log_format format);
  */
 void log_bind(const char *request_id, const char *job_id);
 
-/* The request id bound to this thread; "" if none. */
+/* The request id and the job id bound to this thread; "" if none. */
 const char *log_request_id(void);
+const char *log_job_id(void);
+
+/* The format that is used, for a process that is to log as this one does. */
+enum log_format log_format_used(void);
 
 /* module: the noun of the source file. */
 void log_error(const char *module, const char *fmt, ...)

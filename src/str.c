@@ -359,3 +359,23 @@ str_copy(char *out, size_t size, const char *s)
 	out[len] = '\0';
 	return whole;
 }
+
+bool
+str_take_int(const char *s, int64_t *ret_number, const char **ret_rest)
+{
+	const char *at = s;
+	int64_t number = 0;
+	int digit;
+
+	for (; *at >= '0' && *at <= '9'; at++) {
+		digit = *at - '0';
+		if (number > (INT64_MAX - digit) / 10)
+			return false;
+		number = number * 10 + digit;
+	}
+	if (at == s)
+		return false;
+	*ret_number = number;
+	*ret_rest = at;
+	return true;
+}

@@ -77,6 +77,12 @@ MUST int str_escape(struct buf *out, const char *s, struct err *err);
 /* True if every byte of s is in the set of visible ASCII (0x21..0x7e). */
 bool str_is_visible(const char *s);
 
+/*
+ * Read a decimal number of digits alone, 0..INT64_MAX; *ret_rest is what
+ * follows.  False, and nothing is set, where there is none.
+ */
+bool str_take_int(const char *s, int64_t *ret_number, const char **ret_rest);
+
 /* Copy at most size - 1 bytes and a NUL; true if s fitted whole. */
 bool str_copy(char *out, size_t size, const char *s);
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "buf.h"
+#include "evaluate.h"
 #include "json.h"
 #include "str.h"
 
@@ -21,10 +22,133 @@
 /* Where SIGUSR1 opens the inspector of a process that was not told a port. */
 #define NODE_PORT 9229
 
-static const char FACTS_EXPRESSION[] =
-    "(()=>{const p=globalThis.process,m=p.memoryUsage();"
-    "return JSON.stringify({pid:p.pid,node:p.version,"
-    "rss:m.rss,heapUsed:m.heapUsed})})()";
+/*
+ * What target_ask() has the app run.  It only reads, keeps to what every Node
+ * from 18 on has, and goes on where something is missing: an app may have
+ * replaced any global, /proc may be hidden, and under --inspect-brk neither
+ * `require` nor process.pid work yet.  It gives JSON, where the first of two
+ * equal names counts.
+ *
+ *	{"pid","node","arch","addonsOff","rss","rssPeak","heapUsed",
+ *	"heapLarge","heapYoung","memAvailable","constrained","available",
+ *	"groups":[[limit,used,cached],…]}
+ *
+ * groups are the app's memory control groups and those above, as far as they
+ * are mounted; those without a limit are left out.  In a container the group's
+ * own path often is not to be seen: the root of the mount is the container's.
+ */
+static const char ASK[] =
+    "reset => {\n"
+    "let p = globalThis.process, fs, v8, text = '';\n"
+    "const tell = (name, find) => { try {\n"
+    "  const v = find();\n"
+    "  if (typeof v === 'number' && v >= 0 && v < 2 ** 53)\n"
+    "    text += ',\"' + name + '\":' + v;\n"
+    "  else if (typeof v === 'string' && /^[0-9A-Za-z_.+-]+$/.test(v))\n"
+    "    text += ',\"' + name + '\":\"' + v + '\"';\n"
+    "} catch {} };\n"
+    "const load = name => {\n"
+    "  try { return p.getBuiltinModule(name) } catch {}\n"
+    "  try { return require(name) } catch {}\n"
+    "};\n"
+    "const read = path => fs.readFileSync(path, 'utf8');\n"
+    "const field = (lines, name) => {\n"
+    "  const at = ('\\n' + lines).indexOf('\\n' + name);\n"
+    "  return at < 0 ? NaN : parseInt(lines.slice(at + name.length));\n"
+    "};\n"
+    /* Control groups. */
+    "const bytes = path => {\n"
+    "  try { const n = +read(path); return n >= 0 && n < 2 ** 53 ? n : -1 }\n"
+    "  catch { return -1 }\n"
+    "};\n"
+    "const cached = (path, head) => { try {\n"
+    "  const lines = read(path), f = name => field(lines, head + name) || 0;\n"
+    "  return f('active_file ') + f('inactive_file ') +\n"
+    "    f('slab_reclaimable ') - f('mapped_file ') - f('file_mapped ');\n"
+    "} catch { return 0 } };\n"
+    "const groups = [];\n"
+    "const group = (dir, limit, used, head) => {\n"
+    "  const n = bytes(dir + limit);\n"
+    "  if (n >= 0) groups.push('[' + n + ',' + bytes(dir + used) + ',' +\n"
+    "    cached(dir + 'stat', head) + ']');\n"
+    "};\n"
+    "const climb = (base, path, isV2) => {\n"
+    "  for (let n = 0; n < 32; n++) {\n"
+    "    const dir = base + path + '/memory.';\n"
+    "    if (isV2) {\n"
+    "      group(dir, 'max', 'current', '');\n"
+    "      group(dir, 'high', 'current', '');\n"
+    "    } else\n"
+    "      group(dir, 'limit_in_bytes', 'usage_in_bytes', 'total_');\n"
+    "    if (path === '') return;\n"
+    "    path = path.slice(0, path.lastIndexOf('/'));\n"
+    "  }\n"
+    "};\n"
+    "const plain = s => s.replace(/\\\\([0-7]{3})/g, (all, octal) =>\n"
+    "  String.fromCharCode(parseInt(octal, 8)));\n"
+    "const mounts = isV2 => {\n"
+    "  const found = [];\n"
+    "  for (const line of read('/proc/self/mountinfo').split('\\n')) {\n"
+    "    const [left, right] = line.split(' - ');\n"
+    "    const [type, , options] = (right || '').split(' ');\n"
+    "    if (isV2 ? type !== 'cgroup2' : type !== 'cgroup' ||\n"
+    "      !options.split(',').includes('memory')) continue;\n"
+    "    const [, , , root, at] = left.split(' ');\n"
+    "    found.push([root === '/' ? '' : plain(root), plain(at)]);\n"
+    "  }\n"
+    "  return found;\n"
+    "};\n"
+    "const hierarchy = (path, isV2) => {\n"
+    "  const all = mounts(isV2);\n"
+    "  if (path === '/' || path.startsWith('/..')) path = '';\n"
+    "  const own = all.find(([root]) =>\n"
+    "    path === root || path.startsWith(root + '/'));\n"
+    "  if (own) climb(own[1], path.slice(own[0].length), isV2);\n"
+    "  else if (all.length > 0) climb(all[0][1], '', isV2);\n"
+    "};\n"
+    "const look = () => {\n"
+    "  for (const line of read('/proc/self/cgroup').split('\\n')) try {\n"
+    "    const [id, names, ...path] = line.split(':');\n"
+    "    const isV2 = id === '0' && names === '';\n"
+    "    if (isV2 || names.split(',').includes('memory'))\n"
+    "      hierarchy(path.join(':'), isV2);\n"
+    "  } catch {}\n"
+    "};\n"
+    "p = load('process') || p; fs = load('fs'); v8 = load('v8');\n"
+    "tell('pid', () => p.pid);\n"
+    "tell('pid', () => +fs.readlinkSync('/proc/self'));\n"
+    "tell('node', () => p.version);\n"
+    "tell('arch', () => p.arch);\n"
+    /* The last one counts, and the command line is read last. */
+    "tell('addonsOff', () => [p.env.NODE_OPTIONS || '', ...p.execArgv]\n"
+    "  .join(' ').replace(/_/g, '-').split(/[ \\n\\t]+/).reduce((off, word) =>\n"
+    "  word === '--no-addons' ? 1 : word === '--addons' ? 0 : off, 0));\n"
+    "const status = name => field(read('/proc/self/status'), name) * 1024;\n"
+    "tell('rss', () => status('VmRSS:'));\n"
+    "tell('rss', () => p.memoryUsage().rss);\n"
+    /* Told only if it could be begun anew. */
+    "tell('rssPeak', () => {\n"
+    "  if (reset) fs.writeFileSync('/proc/self/clear_refs', '5');\n"
+    "  return status('VmHWM:');\n"
+    "});\n"
+    "tell('heapUsed', () => v8.getHeapStatistics().used_heap_size);\n"
+    "tell('heapUsed', () => p.memoryUsage().heapUsed);\n"
+    "const spaces = pattern => v8.getHeapSpaceStatistics().reduce(\n"
+    "  (sum, space) => sum + (pattern.test(space.space_name) ?\n"
+    "  space.space_used_size : 0), 0);\n"
+    "tell('heapLarge', () => spaces(/large_object_space$/));\n"
+    "tell('heapYoung', () => spaces(/^new_space$/));\n"
+    "tell('memAvailable', () => 1024 *\n"
+    "  field(read('/proc/meminfo'), 'MemAvailable:'));\n"
+    "tell('constrained', () => p.constrainedMemory());\n"
+    "tell('available', () => p.availableMemory());\n"
+    "try { look() } catch {}\n"
+    "return '{\"groups\":[' + groups.join(',') + ']' + text + '}';\n"
+    "}";
+
+/* No machine has as much; nor may what the app says overflow a sum. */
+#define FACT_BYTES_MAX ((int64_t)1 << 50)
+#define ANSWER_BYTES_MAX (64 << 10)
 
 /* HOST:PORT[/PATH] behind an optional "ws://", taken apart. */
 struct place {
@@ -258,28 +382,122 @@ target_attach(struct ws *ws, const struct target *target, int64_t deadline_ms,
 	return 0;
 }
 
-static int
-facts_read(const char *text, struct target_facts *ret_facts, struct err *err)
+static int64_t
+fact(const struct json *value, int64_t max)
 {
+	int64_t n = json_int(value, -1);
+
+	return n >= 0 && n <= max ? n : -1;
+}
+
+static int64_t
+fact_bytes(const struct json *facts, const char *name)
+{
+	return fact(json_get(facts, name), FACT_BYTES_MAX);
+}
+
+static void
+fact_word(const struct json *facts, const char *name, char *out, size_t size)
+{
+	const char *word = json_string(json_get(facts, name));
+
+	if (word == NULL || !str_is_visible(word) ||
+	    !str_copy(out, size, word))
+		out[0] = '\0';
+}
+
+/* The smaller of two that may be unknown. */
+static int64_t
+smaller(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* One of "groups": its limit, and what is left below it. */
+static void
+judge_group(const struct json *group, struct target_facts *facts)
+{
+	const struct json *item = json_first(group);
+	int64_t limit, used, cached;
+
+	if (!json_is_array(group))
+		return;
+	limit = fact(item, FACT_BYTES_MAX);
+	item = json_next(item);
+	used = fact(item, FACT_BYTES_MAX);
+	cached = fact(json_next(item), FACT_BYTES_MAX);
+	if (limit < 0)
+		return;
+	facts->limit_bytes = smaller(facts->limit_bytes, limit);
+	if (used < 0)
+		return;
+	if (cached > 0)
+		used -= cached < used ? cached : used;
+	facts->available_bytes = smaller(facts->available_bytes,
+	    used < limit ? limit - used : 0);
+}
+
+static void
+judge_memory(const struct json *json, struct target_facts *facts)
+{
+	const struct json *groups = json_get(json, "groups"), *group = NULL;
+	const int64_t machine = fact_bytes(json, "memAvailable");
+	int64_t left;
+
+	facts->limit_bytes = -1;
+	facts->available_bytes = -1;
+	if (json_is_array(groups))
+		group = json_first(groups);
+	for (; group != NULL; group = json_next(group))
+		judge_group(group, facts);
+	/* Node's own view: 0 where it has none, and an availableMemory() that
+	 * counts what is only cached as taken. */
+	left = fact_bytes(json, "constrained");
+	if (facts->limit_bytes < 0 && left > 0)
+		facts->limit_bytes = left;
+	if (facts->available_bytes < 0 &&
+	    (facts->limit_bytes >= 0 || machine < 0))
+		facts->available_bytes = fact_bytes(json, "available");
+	if (facts->available_bytes < 0 && facts->limit_bytes >= 0 &&
+	    facts->rss_bytes >= 0)
+		facts->available_bytes = facts->rss_bytes <
+		    facts->limit_bytes ?
+		    facts->limit_bytes - facts->rss_bytes : 0;
+	facts->available_bytes = smaller(facts->available_bytes, machine);
+}
+
+static int
+facts_read(const char *text, size_t len, struct target_facts *ret_facts,
+    struct err *err)
+{
+	struct target_facts facts;
 	struct json *json = NULL;
-	const char *node;
 	int ret = -1;
 
-	if (json_parse(text, strlen(text), &json, err) != 0) {
+	if (json_parse(text, len, &json, err) != 0) {
 		if (err == NULL || err->code != ERR_NOMEM)
 			(void)err_set(err, ERR_TARGET_REFUSED,
 			    "the app's answer about itself is not JSON");
 		goto out;
 	}
-	/* Under --inspect-brk, before the first line, there is no pid yet. */
-	ret_facts->pid = json_int(json_get(json, "pid"), -1);
-	ret_facts->rss_bytes = json_int(json_get(json, "rss"), -1);
-	ret_facts->heap_used_bytes =
-	    json_int(json_get(json, "heapUsed"), -1);
-	node = json_string(json_get(json, "node"));
-	if (node == NULL || !str_is_visible(node) ||
-	    !str_copy(ret_facts->node, sizeof(ret_facts->node), node))
-		ret_facts->node[0] = '\0';
+	if (!json_is_object(json)) {
+		(void)err_set(err, ERR_TARGET_REFUSED,
+		    "the app's answer about itself is no object");
+		goto out;
+	}
+	facts.pid = fact(json_get(json, "pid"), INT32_MAX);
+	fact_word(json, "node", facts.node, sizeof(facts.node));
+	fact_word(json, "arch", facts.arch, sizeof(facts.arch));
+	facts.is_addons_off = json_int(json_get(json, "addonsOff"), 0) == 1;
+	facts.rss_bytes = fact_bytes(json, "rss");
+	facts.rss_peak_bytes = fact_bytes(json, "rssPeak");
+	facts.heap_used_bytes = fact_bytes(json, "heapUsed");
+	facts.heap_large_bytes = fact(json_get(json, "heapLarge"),
+	    facts.heap_used_bytes);
+	facts.heap_young_bytes = fact(json_get(json, "heapYoung"),
+	    facts.heap_used_bytes);
+	judge_memory(json, &facts);
+	*ret_facts = facts;
 	ret = 0;
 out:
 	json_free(&json);
@@ -287,33 +505,18 @@ out:
 }
 
 int
-target_ask(struct cdp *cdp, const struct cdp_limit *limit,
+target_ask(struct cdp *cdp, const struct cdp_limit *limit, bool is_reset,
     struct target_facts *ret_facts, struct err *err)
 {
-	struct buf params;
-	struct json *reply = NULL;
-	const char *text;
+	const char *const args[] = { is_reset ? "reset" : "", NULL };
+	struct buf answer;
 	int ret = -1;
 
-	buf_init(&params, 4096);
-	if (buf_addf(&params, err,
-		"{\"expression\":\"%s\",\"returnByValue\":true,"
-		"\"silent\":true}", FACTS_EXPRESSION) != 0)
-		goto out;
-	if (cdp_call(cdp, "Runtime.evaluate", params.data, limit, NULL,
-		&reply, err) != 0)
-		goto out;
-	text = json_string(json_path(json_get(reply, "result"), "result",
-	    "value"));
-	if (text == NULL) {
-		(void)err_set(err, ERR_TARGET_REFUSED,
-		    "the app does not tell about itself: its `process` object "
-		    "has been replaced");
-		goto out;
-	}
-	ret = facts_read(text, ret_facts, err);
-out:
-	json_free(&reply);
-	buf_fini(&params);
+	buf_init(&answer, ANSWER_BYTES_MAX);
+	if (evaluate(cdp, ASK, args, limit, &answer, err) != 0)
+		(void)err_wrap(err, "what the app tells about itself");
+	else
+		ret = facts_read(buf_str(&answer), answer.len, ret_facts, err);
+	buf_fini(&answer);
 	return ret;
 }

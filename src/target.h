@@ -4,6 +4,7 @@
 #ifndef PODPROF_TARGET_H
 #define PODPROF_TARGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cdp.h"
@@ -12,6 +13,7 @@
 
 #define TARGET_PATH_MAX 128
 #define TARGET_NODE_MAX 32
+#define TARGET_ARCH_MAX 16
 
 /* The inspector's session address. */
 struct target {
@@ -43,20 +45,41 @@ MUST int target_attach(struct ws *ws, const struct target *target,
     int64_t deadline_ms, const struct cdp_handler *handler,
     struct cdp **ret_cdp, struct err *err);
 
-/* What the app says of itself; -1 where it did not. */
+/* What the app says of itself; -1 or "" where it did not. */
 struct target_facts {
 	int64_t pid;			/* as the app sees it */
-	char node[TARGET_NODE_MAX];	/* "v20.20.2"; "" */
+	char node[TARGET_NODE_MAX];	/* "v20.20.2" */
+	char arch[TARGET_ARCH_MAX];	/* process.arch: "x64", "arm64" */
+	bool is_addons_off;		/* --no-addons, also by NODE_OPTIONS */
 	int64_t rss_bytes;
-	int64_t heap_used_bytes;		/* -1: not told */
+	int64_t rss_peak_bytes;		/* VmHWM, since the process began or
+					 * target_ask() reset it; -1 too where
+					 * it could not */
+	int64_t heap_used_bytes;
+	/* Of it, in the spaces of large objects, which are few, and of new
+	 * objects, most of which are garbage. */
+	int64_t heap_large_bytes;
+	int64_t heap_young_bytes;
+	/* The smallest limit of the app's control groups, as far up as it can
+	 * see (cgroup v1 and v2; of v2 memory.high too, above which an app
+	 * hardly runs any more); else what Node takes for it; -1: none. */
+	int64_t limit_bytes;
+	/* What may still be taken: below that limit, without what is only
+	 * cached, and of the machine's memory; the smaller. */
+	int64_t available_bytes;
 };
 
 /*
- * Ask it, in one Runtime.evaluate without side effects.  Answers as soon as
- * the app's main thread runs JavaScript or its event loop turns.
+ * Ask it, in one Runtime.evaluate (includeCommandLineAPI, for require).
+ * Answers as soon as the app's main thread runs JavaScript or its event loop
+ * turns.
+ *
+ * is_reset  begin a new rss_peak_bytes: the app writes 5 to
+ *           /proc/self/clear_refs, where it may.
+ *
  * Errors as cdp_call(); ERR_TARGET_REFUSED if the answer makes no sense.
  */
 MUST int target_ask(struct cdp *cdp, const struct cdp_limit *limit,
-    struct target_facts *ret_facts, struct err *err);
+    bool is_reset, struct target_facts *ret_facts, struct err *err);
 
 #endif
