@@ -2,16 +2,16 @@
  * The frame around every kind of capture: who the app is, where the bytes go,
  * what the job's row is told, and what is undone when something fails.
  */
-#include "capture.h"
+#include "capture_parts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
 #include "proc.h"
-#include "target.h"
-#include "ws.h"
+#include "str.h"
 
 /* By enum job_kind. */
 static const struct capture_kind *const kinds[] = {
@@ -68,16 +68,18 @@ give_up(struct capture *c, const struct err *why, struct err *err)
 		discard(c, &canceled);
 	if (c->is_unstoppable)
 		return 0;
+	c->verdict = VERDICT_FINAL;
 	return err_set(err, ERR_CONFLICT, "%s", canceled.msg);
 }
 
-/* The capture has failed; where V8 does not stop, it is told of now, and
- * waited for all the same, or the next snapshot would freeze the app again. */
-static int
-fail_now(struct capture *c, const struct err *why, struct err *err)
+/* Where V8 does not stop, the failure is told of now, and V8 waited for all the
+ * same, or the next snapshot would freeze the app again. */
+int
+capture_fail(struct capture *c, const struct err *why, struct err *err)
 {
 	struct err fault;
 
+	c->verdict = VERDICT_FINAL;
 	if (!c->is_unstoppable)
 		return err_set(err, why->code, "%s", why->msg);
 	/* The file first: on a full disk its room is what the row needs. */
@@ -148,7 +150,7 @@ reserve_more(struct capture *c, struct err *err)
 	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
 	if (fault.code == ERR_SPACE)
-		return fail_now(c, &fault, err);
+		return capture_fail(c, &fault, err);
 	/* A store that is busy is no reason to lose what is captured. */
 	warn_once(c, "room not kept", &fault);
 	c->reserved_bytes = written + CAPTURE_STEP_MAX_BYTES;
@@ -175,7 +177,7 @@ check_disk(struct capture *c, struct err *err)
 	if (fault.code == ERR_CONFLICT)
 		return give_up(c, &fault, err);
 	if (fault.code == ERR_SPACE)
-		return fail_now(c, &fault, err);
+		return capture_fail(c, &fault, err);
 	warn_once(c, "room not kept", &fault);
 	return 0;
 }
@@ -201,13 +203,14 @@ check_running(struct capture *c, struct err *err)
 	return 0;
 }
 
-/* Called a few times a second, whatever happens. */
-static int
-on_tick(void *ctx, struct err *err)
+int
+capture_tick(struct capture *c, struct err *err)
 {
-	struct capture *c = ctx;
 	const int64_t now_ms = clock_mono_ms();
 
+	if (c->is_looking)
+		return 0;
+	watchdog_beat(c->watchdog);
 	if (now_ms - c->looked_ms < CAPTURE_PROGRESS_MS)
 		return 0;
 	c->looked_ms = now_ms;
@@ -217,6 +220,13 @@ on_tick(void *ctx, struct err *err)
 	    !progress_equal(&c->progress, &c->told))
 		return tell(c, err);
 	return 0;
+}
+
+/* Called a few times a second, whatever happens. */
+static int
+on_tick(void *ctx, struct err *err)
+{
+	return capture_tick(ctx, err);
 }
 
 static int
@@ -246,7 +256,7 @@ capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 	if (c->artifact == NULL)
 		return 0;
 	if (artifact_write(c->artifact, data, len, &fault) != 0)
-		return fail_now(c, &fault, err);
+		return capture_fail(c, &fault, err);
 	c->progress.bytes = artifact_size(c->artifact);
 	c->progress.written_bytes = artifact_stored_bytes(c->artifact);
 	if (c->progress.written_bytes > c->reserved_bytes)
@@ -267,13 +277,10 @@ capture_call(struct capture *capture, const char *method, const char *params,
 	    err);
 }
 
-/* A phase's deadline: its own time from now, but never past the job's. */
-static int64_t
-deadline_in(const struct capture *c, int64_t ms)
+int64_t
+capture_deadline_in(const struct capture *c, int64_t ms)
 {
-	int64_t at_ms = clock_mono_ms() + ms;
-
-	return at_ms < c->deadline_ms ? at_ms : c->deadline_ms;
+	return at_most(clock_mono_ms() + ms, c->deadline_ms);
 }
 
 /* The part of the store that the file will take, before anything is begun. */
@@ -289,42 +296,110 @@ make_room(struct capture *c, int64_t predicted_bytes, struct err *err)
 	return 0;
 }
 
-/* Find the app, open a session, and see what it is. */
-static int
-reach(struct capture *c, struct ws *ws, const struct conf_app *app,
-    struct err *err)
+void
+capture_add_attempt(struct capture *c, enum conf_method method,
+    enum job_outcome outcome, const char *reason)
 {
-	struct cdp_handler handler = { on_event, on_tick, c };
+	struct job_plan *plan = &c->plan;
+	struct job_attempt *attempt;
+
+	/* More than can be told of cannot be, by the methods there are. */
+	if (plan->attempts_len == JOB_ATTEMPTS_MAX)
+		return;
+	attempt = &c->attempts[plan->attempts_len++];
+	*attempt = (struct job_attempt){ .method = method,
+		.outcome = outcome };
+	(void)str_copy(attempt->reason, sizeof(attempt->reason), reason);
+	plan->attempts = c->attempts;
+	if (outcome == OUTCOME_RUNNING)
+		plan->used_method = method;
+}
+
+int
+capture_replan(struct capture *c, struct err *err)
+{
+	struct err fault;
+
+	if (job_set_plan(c->db, c->job.id, &c->plan, &fault) == 0)
+		return 0;
+	if (fault.code == ERR_CONFLICT)
+		return give_up(c, &fault, err);
+	warn_once(c, "attempt not recorded", &fault);
+	return 0;
+}
+
+void
+capture_detach(struct capture *c)
+{
+	cdp_close(&c->cdp);
+}
+
+int
+capture_reach(struct capture *c, struct err *err)
+{
+	const struct cdp_handler handler = { on_event, on_tick, c };
 	struct cdp_limit limit = { .silence_ms = 0 };
 	struct target target;
-	struct target_facts facts;
-	struct job_target found;
 
-	if (target_find(ws, app->inspector, deadline_in(c, CAPTURE_FIND_MS),
-		&target, err) != 0 ||
-	    target_attach(ws, &target, deadline_in(c, CAPTURE_ATTACH_MS),
-		&handler, &c->cdp, err) != 0)
+	if (target_find(c->ws, c->app->inspector,
+		capture_deadline_in(c, CAPTURE_FIND_MS), &target, err) != 0)
 		return -1;
-	limit.deadline_ms = deadline_in(c, CAPTURE_ASK_MS);
+	(void)snprintf(c->address, sizeof(c->address),
+	    strchr(target.address.ip, ':') != NULL ? "[%s]:%u" : "%s:%u",
+	    target.address.ip, (unsigned)target.address.port);
+	if (target_attach(c->ws, &target,
+		capture_deadline_in(c, CAPTURE_ATTACH_MS), &handler, &c->cdp,
+		err) != 0)
+		return -1;
+	limit.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS);
 	/* Without it, an app that comes to its end would wait for us. */
 	if (cdp_call(c->cdp, "NodeRuntime.notifyWhenWaitingForDisconnect",
 		"{\"enabled\":true}", &limit, NULL, NULL, err) != 0)
 		return -1;
-	if (target_ask(c->cdp, &limit, &facts, err) != 0)
+	return target_ask(c->cdp, &limit, false, &c->facts, err);
+}
+
+int
+capture_ask_again(struct capture *c, struct err *err)
+{
+	const struct cdp_limit limit = {
+		.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS),
+	};
+
+	return target_ask(c->cdp, &limit, true, &c->facts, err);
+}
+
+/* All that can refuse the job, before it is accepted. */
+static int
+preflight(struct capture *c, struct err *err)
+{
+	struct job_target found;
+
+	if (capture_reach(c, err) != 0 || c->kind->prepare(c, err) != 0 ||
+	    make_room(c, c->plan.predicted_bytes, err) != 0)
 		return -1;
 	found = (struct job_target){
-		.pid = facts.pid,
-		.node = facts.node,
-		.used_method = METHOD_STREAM,
-		.memory_bytes = facts.rss_bytes,
-		.predicted_bytes = c->kind->predict(&c->job, &facts),
+		.pid = c->facts.pid,
+		.node = c->facts.node,
+		.memory_bytes = c->facts.rss_bytes,
 	};
-	if (make_room(c, found.predicted_bytes, err) != 0)
-		return -1;
-	log_info("capture", "attached to pid %" PRId64 ", Node %s, at %s:%u",
-	    facts.pid, facts.node, target.address.ip,
-	    (unsigned)target.address.port);
-	return job_set_target(c->db, c->job.id, &found, err);
+	log_info("capture", "attached to pid %" PRId64 ", Node %s, at %s; "
+	    "method %s", c->facts.pid, c->facts.node, c->address,
+	    conf_method_name(c->plan.used_method));
+	return job_set_target(c->db, c->job.id, &found, &c->plan, err);
+}
+
+/* What is known of the peak: it counts from when the app could reset it, or
+ * else where it grew. */
+static int64_t
+peak_of(const struct target_facts *before, const struct target_facts *after)
+{
+	if (before->rss_peak_bytes < 0 || after->rss_peak_bytes < 0)
+		return JOB_UNKNOWN;
+	if (after->rss_peak_bytes > before->rss_peak_bytes ||
+	    before->rss_peak_bytes - before->rss_bytes < CAPTURE_RESET_BYTES)
+		return after->rss_peak_bytes;
+	return JOB_UNKNOWN;
 }
 
 /* The app's memory once it is over; not worth failing for. */
@@ -332,50 +407,80 @@ static void
 look_after(struct capture *c)
 {
 	struct cdp_limit limit = {
-		.deadline_ms = deadline_in(c, CAPTURE_AFTER_MS),
+		.deadline_ms = capture_deadline_in(c, CAPTURE_AFTER_MS),
 	};
 	struct target_facts facts;
 	struct err err;
+	int64_t peak_bytes;
 
-	if (cdp_is_exiting(c->cdp))
+	if (c->cdp == NULL || cdp_is_exiting(c->cdp))
 		return;
-	if (target_ask(c->cdp, &limit, &facts, &err) != 0) {
+	if (target_ask(c->cdp, &limit, false, &facts, &err) != 0) {
 		log_info("capture", "memory afterwards not known: %s", err.msg);
 		return;
 	}
-	c->memory_after_bytes = facts.rss_bytes;
+	c->measure.memory_after_bytes = facts.rss_bytes;
+	if (c->plan.used_method == METHOD_FORK)
+		return;
+	peak_bytes = peak_of(&c->facts, &facts);
+	if (peak_bytes > c->measure.memory_peak_bytes)
+		c->measure.memory_peak_bytes = peak_bytes;
 }
 
-/* All that touches the app; it is left alone when this returns. */
-static int
-take(struct capture *c, struct err *err)
+int
+capture_open_artifact(struct capture *c, struct err *err)
 {
-	const struct conf_app *app = conf_find_app(c->conf, c->job.app);
 	const struct artifact_form form = {
 		.coding = c->conf->compression == COMPRESSION_ZSTD ?
 		    ARTIFACT_ZSTD : ARTIFACT_IDENTITY,
 		.level = (int)c->conf->compression_level,
 		.is_shared = conf_shares_files(c->conf),
 	};
-	struct ws *ws = NULL;
+
+	artifact_abandon(&c->artifact);
+	c->progress.bytes = 0;
+	c->progress.written_bytes = 0;
+	return artifact_create(c->conf->state_dir, c->job.id,
+	    job_extension(c->job.kind), &form, &c->artifact, err);
+}
+
+/* All that touches the app; it is left alone when this returns. */
+static int
+take(struct capture *c, struct err *err)
+{
 	int ret = -1;
 
-	if (app == NULL)
+	c->app = conf_find_app(c->conf, c->job.app);
+	if (c->app == NULL)
 		return err_set(err, ERR_NOT_FOUND,
 		    "the configuration has no [app %s] any more", c->job.app);
-	if (ws_new(&ws, err) != 0 || reach(c, ws, app, err) != 0)
+	if (ws_new(&c->ws, err) != 0 || preflight(c, err) != 0 ||
+	    capture_open_artifact(c, err) != 0)
 		goto out;
-	if (artifact_create(c->conf->state_dir, c->job.id,
-		job_extension(c->job.kind), &form, &c->artifact, err) != 0)
-		goto out;
+	db_set_wait(c->db, CAPTURE_BUSY_MS);
 	if (c->kind->run(c, err) != 0)
 		goto out;
 	look_after(c);
 	ret = 0;
 out:
-	cdp_close(&c->cdp);
-	ws_free(&ws);
+	capture_detach(c);
+	ws_free(&c->ws);
+	snapshot_scan_free(&c->scan);
+	exchange_free(&c->exchange);
+	watchdog_stop(&c->watchdog);
+	db_set_wait(c->db, DB_BUSY_MS);
 	return ret;
+}
+
+/* Not worth failing for. */
+static void
+record_measure(struct capture *c)
+{
+	struct err fault;
+
+	if (job_set_measured(c->db, c->job.id, &c->measure, &fault) != 0 &&
+	    fault.code != ERR_CONFLICT)
+		warn_once(c, "freeze and memory not recorded", &fault);
 }
 
 /* Whole on the disk, then in the row: in this order, so that a job that
@@ -386,12 +491,11 @@ keep(struct capture *c, struct err *err)
 	struct artifact_sum sum;
 	struct job_result result = {
 		.sum = &sum,
-		.freeze_ms = c->freeze_ms,
-		.memory_after_bytes = c->memory_after_bytes,
 		.keep_ms = c->conf->keep_ms,
 	};
 	struct err fault;
 
+	record_measure(c);
 	if (capture_enter(c, PHASE_FINISHING, err) != 0 ||
 	    artifact_commit(&c->artifact, &sum, err) != 0)
 		return -1;
@@ -413,6 +517,7 @@ record_failure(struct capture *c, const struct err *why)
 {
 	struct err fault;
 
+	record_measure(c);
 	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
 		return;
 	if (fault.code != ERR_CONFLICT) {
@@ -456,8 +561,11 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 		.done = JOB_UNKNOWN, .total = JOB_UNKNOWN };
 	c.told = c.progress;
 	c.told_ms = clock_mono_ms();
-	c.freeze_ms = JOB_UNKNOWN;
-	c.memory_after_bytes = JOB_UNKNOWN;
+	c.measure = (struct job_measure){ JOB_UNKNOWN, JOB_UNKNOWN,
+		JOB_UNKNOWN };
+	c.plan = (struct job_plan){ .predicted_bytes = JOB_UNKNOWN,
+		.predicted_peak_bytes = JOB_UNKNOWN,
+		.predicted_freeze_ms = JOB_UNKNOWN };
 	c.looked_ms = c.told_ms;
 	if (take(&c, err) == 0 && keep(&c, err) == 0) {
 		make_way(&c);

@@ -1,30 +1,23 @@
 /*
  * One job from claim to its final state, as podprof-capture runs it.
  *
- *	claim - find - attach - ask - reserve - [kind] - detach
- *	   \______\_______\______\_______\_________\____\
- *	                  fsync, rename - succeed        fail, remove
+ *	claim - find - attach - ask - prepare - reserve - [kind] - detach
+ *	   \______\_______\______\_______\________\_________\____\
+ *	                       fsync, rename - succeed      fail, remove
  *
  * A job that is canceled, or fails, in the middle is thrown away at once.  What
  * V8 does not stop is waited for, as the target is ours until then.
  *
- * The kinds differ only in the middle: each is a file capture_KIND.c and a row
- * in capture.c.
+ * The kinds differ only in prepare and in the middle: each is a file
+ * capture_KIND.c and a row in capture.c.  A heap snapshot has three methods,
+ * each a file capture_METHOD.c and a row in capture_heap_snapshot.c.
  */
 #ifndef PODPROF_CAPTURE_H
 #define PODPROF_CAPTURE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "artifact.h"
-#include "cdp.h"
 #include "conf.h"
 #include "db.h"
 #include "err.h"
-#include "job.h"
-#include "json.h"
-#include "target.h"
 
 /* Deadlines of the phases before anything is captured. */
 #define CAPTURE_FIND_MS 5000
@@ -32,10 +25,26 @@
 /* The app may be in one long native call (execSync, a big JSON.parse). */
 #define CAPTURE_ASK_MS 60000
 /* How long V8 may be silent: it tells nothing while it collects garbage, and
- * since Node 22 a snapshot waits until the event loop is free. */
+ * since Node 22 a snapshot waits until the event loop is free.  Method direct
+ * has no word of it before the first byte: so many times the predicted freeze,
+ * if that is more. */
 #define CAPTURE_SILENCE_MS 120000
+#define CAPTURE_SILENCE_FREEZES 8
+/* How long a forked copy may neither write nor use the CPU. */
+#define CAPTURE_HANG_MS 20000
+/* Copies that are forked before another method is looked for. */
+#define CAPTURE_FORKS 3
+/* A snapshot that is larger is none: so many times the used heap, and so much
+ * on top. */
+#define CAPTURE_FILE_HEAPS 16
+#define CAPTURE_FILE_BYTES (256 << 20)
 /* What the app may take for a short question once the capture is done. */
 #define CAPTURE_AFTER_MS 2000
+/* An app's peak is counted from now if it is no further away than this. */
+#define CAPTURE_RESET_BYTES (4 << 20)
+/* How long others' locks are waited for while an app may wait for us: its
+ * watchdog has little patience. */
+#define CAPTURE_BUSY_MS 1000
 /* The row hears of progress, and the disk is looked at, at most this often. */
 #define CAPTURE_PROGRESS_MS 500
 /* What a file that outgrows its reservation reserves beyond what is written:
@@ -46,51 +55,6 @@
  * as it is. */
 #define CAPTURE_ZSTD_PERCENT 20
 #define CAPTURE_IDENTITY_PERCENT 120
-
-struct capture;
-
-struct capture_kind {
-	/*
-	 * Capture: returns when all bytes are in the artifact.  Errors: those
-	 * of cdp.h, artifact.h and job.h.
-	 */
-	int (*run)(struct capture *capture, struct err *err);
-	/* About how large the file will be, as captured, in bytes. */
-	int64_t (*predict)(const struct job *job,
-	    const struct target_facts *facts);
-	/* An event of the session; NULL: it wants none. */
-	int (*event)(struct capture *capture, const char *method,
-	    const struct json *params, struct err *err);
-};
-
-extern const struct capture_kind capture_heap_snapshot;
-extern const struct capture_kind capture_cpu_profile;
-
-/* What a kind works with. */
-struct capture {
-	const struct conf *conf;	/* borrowed */
-	struct db *db;			/* borrowed */
-	const struct capture_kind *kind;
-	struct job job;			/* as claimed */
-	struct cdp *cdp;
-	struct artifact *artifact;	/* NULL: bytes are thrown away */
-	struct job_limits limits;	/* of the store */
-	int64_t reserved_bytes;		/* in it, for this file */
-	bool is_unstoppable;		/* what runs in V8; set by the kind */
-	bool is_over;		/* canceled or failed, and its bytes are thrown
-				 * away; the row says so */
-	struct err why;
-	struct err warned;		/* of what was logged last */
-	int64_t deadline_ms;		/* of the whole job, clock_mono_ms() */
-	struct job_progress progress;	/* as it is; kept by the kind */
-	int64_t freeze_ms;		/* JOB_UNKNOWN: nothing was frozen */
-	int64_t memory_after_bytes;
-	struct job_progress told;	/* as the row has it */
-	int64_t told_ms;		/* since when: clock_mono_ms() */
-	int64_t looked_ms;		/* when disk and database were looked
-					 * at */
-	int64_t data_version;		/* of the database, then */
-};
 
 /*
  * Run the job to its end.
@@ -103,18 +67,13 @@ struct capture {
 MUST int capture_run(const struct conf *conf, struct db *db,
     const char *job_id, struct err *err);
 
-/* For the kinds: cdp_call() within the job's deadline.  silence_ms as in
- * struct cdp_limit. */
-MUST int capture_call(struct capture *capture, const char *method,
-    const char *params, int64_t silence_ms, const struct cdp_stream *stream,
-    struct err *err);
-
-/* For the kinds: a jsoncut_sink_fn into the artifact; ctx is the capture. */
-MUST int capture_sink(void *ctx, const void *data, size_t len,
-    struct err *err);
-
-/* For the kinds: go over to a phase, and let the row know. */
-MUST int capture_enter(struct capture *capture, enum job_phase phase,
+/*
+ * Look at an app without capturing anything, and leave what was found where
+ * look_get() reads it; an app that cannot be reached is a finding too.  Done
+ * within LOOK_WAIT_MS, by asking less where the app does not answer in time.
+ * ERR_NOT_FOUND (no such app), ERR_STORE, ERR_SPACE, ERR_NOMEM.
+ */
+MUST int capture_look(const struct conf *conf, struct db *db, const char *app,
     struct err *err);
 
 #endif

@@ -2,7 +2,7 @@
  * CPU profile: Profiler.start, let the time pass, Profiler.stop.  The profile
  * is one value of the reply, however long; its bytes are the file.
  */
-#include "capture.h"
+#include "capture_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,19 +68,21 @@ run(struct capture *c, struct err *err)
 }
 
 /* Measured: up to 132 bytes a sample, with the functions met on the way. */
-static int64_t
-predict(const struct job *job, const struct target_facts *facts)
+static int
+prepare(struct capture *c, struct err *err)
 {
-	const int64_t interval_us = job->interval_us != JOB_UNKNOWN ?
-	    job->interval_us : INTERVAL_US;
+	const int64_t interval_us = c->job.interval_us != JOB_UNKNOWN ?
+	    c->job.interval_us : INTERVAL_US;
 
-	(void)facts;
-	return BASE_BYTES + job->duration_ms * 1000 / interval_us *
-	    SAMPLE_BYTES;
+	(void)err;
+	capture_add_attempt(c, METHOD_STREAM, OUTCOME_RUNNING, "");
+	c->plan.predicted_bytes = BASE_BYTES + c->job.duration_ms * 1000 /
+	    interval_us * SAMPLE_BYTES;
+	return 0;
 }
 
 const struct capture_kind capture_cpu_profile = {
+	.prepare = prepare,
 	.run = run,
-	.predict = predict,
 	.event = NULL,
 };

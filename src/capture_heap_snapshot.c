@@ -1,23 +1,53 @@
 /*
- * Heap snapshot, method stream: HeapProfiler.takeHeapSnapshot.  V8 freezes
- * the app, and sends the file as text chunks in
- * HeapProfiler.addHeapSnapshotChunk events before it replies.
+ * Heap snapshot: which method can work, whether the app survives it, and what
+ * is done when one fails.
  */
-#include "capture.h"
+#include "capture_parts.h"
 
 #include <string.h>
 
-#include "clock.h"
 #include "log.h"
+#include "str.h"
 
-#define BASE_BYTES (4 << 20)
-#define HEAP_PERCENT 160
+/* Best first. */
+static const struct capture_method *const methods[] = {
+	&capture_fork,
+	&capture_direct,
+	&capture_stream,
+};
+#define METHODS_LEN (sizeof(methods) / sizeof(methods[0]))
+
+const struct capture_method *
+capture_method_at(enum conf_method allowed, size_t index)
+{
+	size_t i;
+
+	for (i = 0; i < METHODS_LEN; i++)
+		if ((allowed == METHOD_AUTO || methods[i]->method == allowed) &&
+		    index-- == 0)
+			return methods[i];
+	return NULL;
+}
+
+/* V8 has told how many nodes there are: now it is known better. */
+static int
+refine(struct capture *c, int64_t nodes, struct err *err)
+{
+	struct predict predict;
+
+	predict_refine(&c->facts, c->method->method, nodes, &predict);
+	c->plan.predicted_bytes = predict.file_bytes;
+	c->plan.predicted_peak_bytes = predict.peak_bytes;
+	c->plan.predicted_freeze_ms = predict.freeze_ms;
+	return capture_replan(c, err);
+}
 
 static int
 on_event(struct capture *c, const char *method, const struct json *params,
     struct err *err)
 {
-	(void)err;
+	const int64_t total_before = c->progress.total;
+
 	if (strcmp(method, "HeapProfiler.reportHeapSnapshotProgress") != 0)
 		return 0;
 	c->progress.done = json_int(json_get(params, "done"), JOB_UNKNOWN);
@@ -25,71 +55,200 @@ on_event(struct capture *c, const char *method, const struct json *params,
 	if (c->progress.done < 0 || c->progress.total < 0)
 		c->progress.done = c->progress.total = JOB_UNKNOWN;
 	c->progress.phase = PHASE_WRITING;
+	if (total_before == JOB_UNKNOWN && c->progress.total > 0 &&
+	    !c->is_over)
+		return refine(c, c->progress.total, err);
 	return 0;
 }
 
-static int
-sink(void *ctx, const void *data, size_t len, struct err *err)
+/* More than any snapshot of this heap could be. */
+static int64_t
+bytes_max(const struct capture *c)
 {
-	struct capture *c = ctx;
+	const int64_t heap = c->facts.heap_used_bytes;
 
-	c->progress.phase = PHASE_WRITING;
-	return capture_sink(c, data, len, err);
+	return CAPTURE_FILE_BYTES + (heap > 0 ? heap : 0) * CAPTURE_FILE_HEAPS;
+}
+
+/* The methods without events of progress: what has come of what is expected. */
+static void
+estimate(struct capture *c)
+{
+	if (c->method->method == METHOD_STREAM)
+		return;
+	c->progress.done = c->progress.bytes;
+	c->progress.total = c->plan.predicted_bytes;
+	if (c->progress.total < c->progress.done)
+		c->progress.total = c->progress.done;
+}
+
+int
+capture_heap_sink(struct capture *c, const void *data, size_t len,
+    struct err *err)
+{
+	struct err fault;
+	int rc;
+
+	if (c->is_over)
+		return 0;
+	if (snapshot_scan_feed(c->scan, data, len, &fault) != 0) {
+		(void)err_wrap(&fault, "what was sent is no snapshot");
+		goto fail;
+	}
+	if (c->progress.bytes + (int64_t)len > bytes_max(c)) {
+		(void)err_set(&fault, ERR_TARGET_REFUSED, "what is sent as the "
+		    "snapshot has no end: over %lld bytes",
+		    (long long)bytes_max(c));
+		goto fail;
+	}
+	if (capture_sink(c, data, len, err) != 0)
+		return -1;
+	estimate(c);
+	return 0;
+fail:
+	rc = capture_fail(c, &fault, err);
+	/* Of a copy it may be an accident. */
+	if (c->method->method == METHOD_FORK)
+		c->verdict = VERDICT_AGAIN;
+	return rc;
+}
+
+void
+capture_froze(struct capture *c, int64_t ms)
+{
+	/* Of all attempts together. */
+	if (c->measure.freeze_ms == JOB_UNKNOWN)
+		c->measure.freeze_ms = 0;
+	c->measure.freeze_ms += ms;
+}
+
+/* Would the app survive it?  The numbers are kept in any case. */
+static int
+guard(struct capture *c, struct err *err)
+{
+	struct predict predict;
+
+	predict_snapshot(&c->facts, c->method->method, &predict);
+	c->plan.predicted_bytes = predict.file_bytes;
+	c->plan.predicted_peak_bytes = predict.peak_bytes;
+	c->plan.predicted_freeze_ms = predict.freeze_ms;
+	if (!c->conf->memory_guard || c->job.force)
+		return 0;
+	return predict_check(&c->facts, &predict, err);
+}
+
+/*
+ * The next method that can work.  Where one was asked for, its reason is the
+ * job's.
+ */
+static int
+choose(struct capture *c, struct err *err)
+{
+	const struct capture_method *method;
+	struct err why;
+
+	while ((method = capture_method_at(c->job.method,
+		c->next_method)) != NULL) {
+		c->next_method++;
+		if (method->check(c, &why) == 0 && (method->prepare == NULL ||
+			method->prepare(c, &why) == 0)) {
+			c->method = method;
+			capture_add_attempt(c, method->method,
+			    OUTCOME_RUNNING, "");
+			return guard(c, err);
+		}
+		/* That says nothing of the method. */
+		if (why.code == ERR_NOMEM || why.code == ERR_TARGET_EXITED ||
+		    why.code == ERR_TARGET_TIMEOUT || why.code == ERR_CONFLICT)
+			return err_set(err, why.code, "%s", why.msg);
+		capture_add_attempt(c, method->method, OUTCOME_SKIPPED,
+		    why.msg);
+		log_info("capture", "method %s: %s",
+		    conf_method_name(method->method), why.msg);
+		if (c->job.method != METHOD_AUTO)
+			return err_set(err, why.code, "method %s cannot be "
+			    "used: %s", conf_method_name(method->method),
+			    why.msg);
+	}
+	return err_set(err, ERR_TARGET_REFUSED, "no method is left to try");
+}
+
+/* One attempt: all bytes, and whole. */
+static int
+attempt(struct capture *c, struct err *err)
+{
+	c->verdict = VERDICT_FINAL;
+	c->progress.done = c->progress.total = JOB_UNKNOWN;
+	snapshot_scan_free(&c->scan);
+	if (snapshot_scan_new(&c->scan, err) != 0 ||
+	    c->method->run(c, err) != 0)
+		return -1;
+	if (snapshot_scan_end(c->scan, err) == 0)
+		return 0;
+	(void)err_wrap(err, "the snapshot is not complete");
+	if (c->method->method == METHOD_FORK)
+		c->verdict = VERDICT_AGAIN;
+	return -1;
+}
+
+/* The attempt that runs has failed, and is not the last. */
+static void
+note_failure(struct capture *c, const struct err *why)
+{
+	struct job_attempt *last = &c->attempts[c->plan.attempts_len - 1];
+
+	log_warn("capture", "method %s failed: %s",
+	    conf_method_name(last->method), why->msg);
+	last->outcome = OUTCOME_FAILED;
+	(void)str_copy(last->reason, sizeof(last->reason), why->msg);
+}
+
+/* Begin the next attempt, with the same method or another one. */
+static int
+go_on(struct capture *c, const struct err *why, struct err *err)
+{
+	struct err fault;
+
+	note_failure(c, why);
+	if (c->verdict == VERDICT_AGAIN && ++c->tries < CAPTURE_FORKS) {
+		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");
+	} else if (capture_ask_again(c, &fault) != 0 ||
+	    choose(c, &fault) != 0) {
+		return err_set(err, why->code, "%s (and no other method is "
+		    "left: %s)", why->msg, fault.msg);
+	}
+	if (capture_replan(c, err) != 0)
+		return -1;
+	return capture_open_artifact(c, err);
+}
+
+/* What was asked for is not replaced by what freezes the app. */
+static bool
+may_go_on(const struct capture *c)
+{
+	if (c->cdp == NULL || c->is_over)
+		return false;
+	if (c->verdict == VERDICT_AGAIN && c->tries + 1 < CAPTURE_FORKS)
+		return true;
+	return c->verdict != VERDICT_FINAL && c->job.method == METHOD_AUTO;
 }
 
 static int
 run(struct capture *c, struct err *err)
 {
-	struct cdp_stream stream = {
-		.event = "HeapProfiler.addHeapSnapshotChunk",
-		.key = "chunk",
-		.sink = sink,
-		.ctx = c,
-	};
-	int64_t began_ms;
-	int rc;
+	struct err why;
 
-	if (capture_enter(c, PHASE_STARTING, err) != 0)
-		return -1;
-	began_ms = clock_mono_ms();
-	c->is_unstoppable = true;
-	rc = capture_call(c, "HeapProfiler.takeHeapSnapshot",
-	    "{\"reportProgress\":true}", CAPTURE_SILENCE_MS, &stream, err);
-	c->is_unstoppable = false;
-	if (c->is_over) {
-		if (rc == 0)
-			log_info("capture", "the app has thawed");
-		return err_set(err, c->why.code, "%s", c->why.msg);
+	while (attempt(c, &why) != 0) {
+		if (!may_go_on(c))
+			return err_set(err, why.code, "%s", why.msg);
+		if (go_on(c, &why, err) != 0)
+			return -1;
 	}
-	if (rc != 0) {
-		if (err != NULL && err->code == ERR_TARGET_TIMEOUT)
-			(void)err_wrap(err, "since Node 22 the inspector "
-			    "begins a snapshot only when the event loop is "
-			    "free; is the app in an endless loop, or stopped?");
-		return -1;
-	}
-	c->freeze_ms = clock_mono_ms() - began_ms;
-	if (artifact_first(c->artifact) != '{' ||
-	    artifact_last(c->artifact) != '}')
-		return err_set(err, ERR_TARGET_REFUSED,
-		    "the inspector says the snapshot is complete, but what it "
-		    "sent is not");
 	return 0;
 }
 
-/* Measured: 1.2 to 1.9 of the used heap where it is many small objects, half of
- * it where it is long strings; and Node's own code. */
-static int64_t
-predict(const struct job *job, const struct target_facts *facts)
-{
-	(void)job;
-	if (facts->heap_used_bytes < 0)
-		return BASE_BYTES;
-	return BASE_BYTES + facts->heap_used_bytes / 100 * HEAP_PERCENT;
-}
-
 const struct capture_kind capture_heap_snapshot = {
+	.prepare = choose,
 	.run = run,
-	.predict = predict,
 	.event = on_event,
 };

@@ -12,12 +12,18 @@ libpodprof_a_SOURCES = \
 	src/proc.c src/proc.h \
 	src/migrate.c src/migrate.h src/cdp.c src/cdp.h \
 	src/artifact.c src/artifact.h src/token.c src/token.h \
-	src/spawn.c src/spawn.h \
+	src/spawn.c src/spawn.h src/ballast.c src/ballast.h \
+	src/snapshot.c src/snapshot.h src/exchange.c src/exchange.h \
 	src/job.c src/job.h src/job_parts.h src/job_row.c src/job_run.c \
-	src/job_settle.c src/job_retain.c src/job_reconcile.c src/job_json.c \
-	src/link.c src/link.h src/ballast.c src/ballast.h src/target.c src/target.h \
-	src/capture.c src/capture.h src/capture_heap_snapshot.c \
-	src/capture_cpu_profile.c
+	src/job_attempts.c src/job_settle.c src/job_retain.c \
+	src/job_reconcile.c src/job_json.c src/link.c src/link.h \
+	src/evaluate.c src/evaluate.h \
+	src/target.c src/target.h src/watchdog.c src/watchdog.h \
+	src/predict.c src/predict.h src/look.c src/look.h \
+	src/capture.c src/capture.h src/capture_parts.h \
+	src/capture_heap_snapshot.c src/capture_cpu_profile.c \
+	src/capture_fork.c src/capture_direct.c src/capture_stream.c \
+	src/capture_intake.c src/capture_meet.c src/capture_look.c
 nodist_libpodprof_a_SOURCES = sql/migrations.c
 libpodprof_a_CPPFLAGS = $(AM_CPPFLAGS) $(CJSON_CFLAGS) $(SQLITE_CFLAGS) \
 	$(CRYPTO_CFLAGS) $(ZSTD_CFLAGS) $(WEBSOCKETS_CFLAGS)

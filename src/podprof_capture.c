@@ -15,13 +15,15 @@
 #include "db.h"
 #include "job.h"
 #include "log.h"
+#include "watchdog.h"
 
 extern char **environ;
 
 struct options {
 	const char *config;
 	const char *request_id;
-	const char *job_id;
+	const char *look_app;
+	const char *job_id;		/* unless there is look_app */
 };
 
 /* 0, or the exit status. */
@@ -29,6 +31,7 @@ static int
 options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 {
 	static const struct option longs[] = {
+		{ "look", required_argument, NULL, 'l' },
 		{ "request", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -41,6 +44,9 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 		case 'c':
 			ret_options->config = optarg;
 			break;
+		case 'l':
+			ret_options->look_app = optarg;
+			break;
 		case 'r':
 			ret_options->request_id = optarg;
 			break;
@@ -52,9 +58,9 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			return -1;
 		}
 	}
-	if (argc - optind != 1) {
+	if (argc - optind != (ret_options->look_app == NULL)) {
 		fprintf(stderr, "usage: podprof-capture [-c FILE] "
-		    "[--request ID] JOB\n"
+		    "[--request ID] JOB | --look APP\n"
 		    "It is started by podprof.fcgi; see "
 		    "podprof-capture(8).\n");
 		return -1;
@@ -75,7 +81,10 @@ run(const struct options *options, struct err *err)
 	log_setup(conf->log_level, conf->log_format);
 	if (job_open_db(conf->state_dir, &db, err) != 0)
 		goto out;
-	ret = capture_run(conf, db, options->job_id, err);
+	if (options->look_app != NULL)
+		ret = capture_look(conf, db, options->look_app, err);
+	else
+		ret = capture_run(conf, db, options->job_id, err);
 out:
 	db_close(&db);
 	conf_free(&conf);
@@ -85,10 +94,13 @@ out:
 int
 main(int argc, char *argv[])
 {
-	struct options options = { NULL, NULL, NULL };
+	struct options options = { NULL, NULL, NULL, NULL };
 	struct err err;
 	int status;
 
+	status = watchdog_main(argc, argv);
+	if (status >= 0)
+		return status;
 	if (options_read(argc, argv, &options, &status) != 0)
 		return status;
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -100,7 +112,8 @@ main(int argc, char *argv[])
 	if (err.code == ERR_CONFLICT)
 		log_info("capture", "the job ended: %s", err.msg);
 	else
-		log_error("capture", "the job failed: %s", err.msg);
+		log_error("capture", "%s failed: %s", options.job_id != NULL ?
+		    "the job" : "looking at the app", err.msg);
 	/* The last word where the job's row could not be written. */
 	return JOB_EXIT_ERROR + (int)err.code;
 }

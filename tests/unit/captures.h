@@ -11,8 +11,10 @@
 
 #include "test.h"
 
+#include "artifact.h"
 #include "capture.h"
 #include "clock.h"
+#include "job.h"
 #include "inspector.h"
 
 #define FACTS_AND(more)                                                        \
@@ -20,6 +22,19 @@
 	"\\\"node\\\":\\\"v20.20.2\\\",\\\"rss\\\":1000" more "}\"}}"
 #define FACTS_WITH_HEAP(bytes) FACTS_AND(",\\\"heapUsed\\\":" #bytes)
 #define FACTS FACTS_WITH_HEAP(500)
+
+/* A whole heap snapshot, of one node: as it is, and as it stands in a chunk, in
+ * two halves, between which there is room for any bytes. */
+#define SNAPSHOT \
+	"{\"snapshot\":{\"meta\":{\"node_fields\":[\"type\"],\"edge_f" \
+	"ields\":[\"type\"]},\"node_count\":1,\"edge_count\":0},\"nod" \
+	"es\":[0],\"edges\":[],\"strings\":[\"\"]}"
+#define SNAPSHOT_HEAD \
+	"{\\\"snapshot\\\":{\\\"meta\\\":{\\\"node_fields\\\":[\\\"ty" \
+	"pe\\\"],\\\"edge_fields\\\":[\\\"type\\\"]},\\\"node_count" \
+	"\\\":1,\\\"edge_count\\\":0},\\\"nodes\\\":[0],\\\"edges\\\"" \
+	":[],\\\"strings\\\":[\\\""
+#define SNAPSHOT_TAIL "\\\"]}"
 
 /* What Runtime.evaluate says, and [limits] min_free_bytes. */
 static const char *facts = FACTS;
@@ -29,7 +44,7 @@ static struct inspector in;
 static struct conf *conf;
 static struct db *db;
 static struct job job;
-static char heard[4096];
+static char heard[16384];
 
 /* What the app does with a method; NULL: reply with an empty result. */
 typedef bool method_fn(int fd, long long id, const char *method);
@@ -94,7 +109,7 @@ static inline void
 begin(enum job_kind kind, int64_t duration_ms, const char *limits,
     method_fn *fn)
 {
-	char path[300], text[600];
+	char path[300], text[1024];
 	char *const env[] = { NULL };
 	struct job_order order = order_of(kind, duration_ms);
 	bool is_new;
@@ -107,8 +122,9 @@ begin(enum job_kind kind, int64_t duration_ms, const char *limits,
 	(void)snprintf(path, sizeof(path), "%s/podprof.conf", dir);
 	(void)snprintf(text, sizeof(text), "[podprof]\nstate_dir = %s\n"
 	    "pod = pod-1\nlog_level = error\n[app sample]\n"
-	    "inspector = 127.0.0.1:%u\n[limits]\nmin_free_bytes = %s\n%s\n",
-	    dir, (unsigned)in.port, min_free, limits);
+	    "inspector = 127.0.0.1:%u\nexchange_dir = %s/exchange\n"
+	    "[limits]\nmin_free_bytes = %s\n%s\n",
+	    dir, (unsigned)in.port, dir, min_free, limits);
 	file = fopen(path, "w");
 	assert_non_null(file);
 	assert_true(fputs(text, file) >= 0);
@@ -168,7 +184,7 @@ count_files(void)
 	return n;
 }
 
-/* A snapshot's chunk, of text that needs no escape in JSON. */
+/* A snapshot's chunk, of text as it stands in JSON. */
 static inline void
 send_chunk(int fd, const char *text)
 {

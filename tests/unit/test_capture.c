@@ -61,10 +61,8 @@ takes_snapshot(int fd, long long id, const char *method)
 	inspector_say(fd, "{\"method\":\"HeapProfiler.reportHeapSnapshot"
 	    "Progress\",\"params\":{\"done\":10,\"total\":10,"
 	    "\"finished\":true}}");
-	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
-	    "\"params\":{\"chunk\":\"{\\\"snapshot\\\":\"}}");
-	inspector_say(fd, "{\"method\":\"HeapProfiler.addHeapSnapshotChunk\","
-	    "\"params\":{\"chunk\":\"{}}\"}}");
+	send_chunk(fd, SNAPSHOT_HEAD);
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }
@@ -72,7 +70,7 @@ takes_snapshot(int fd, long long id, const char *method)
 static void
 test_heap_snapshot(void **state)
 {
-	char path[400], text[64] = "";
+	char path[400], text[400] = "";
 	struct err err;
 	FILE *file;
 
@@ -89,22 +87,22 @@ test_heap_snapshot(void **state)
 	assert_int_equal(job.used_method, METHOD_STREAM);
 	assert_int_equal(job.progress_done, 10);
 	assert_int_equal(job.progress_total, 10);
-	assert_int_equal(job.progress_bytes, 15);
+	assert_int_equal(job.progress_bytes, strlen(SNAPSHOT));
 	assert_true(job.freeze_ms >= 0);
 	assert_int_equal(job.memory_before_bytes, 1000);
 	assert_int_equal(job.memory_after_bytes, 1000);
 	assert_int_equal(job.expires_at_ms - job.finished_at_ms, 3600000);
-	assert_int_equal(job.sum.size_bytes, 15);
-	/* printf '{"snapshot":{}}' | sha256sum */
-	assert_string_equal(job.sum.sha256, "ea4523db09074d08343746ed69f2c19c"
-	    "2a7b304216fe03c84447df49700bc44a");
+	assert_int_equal(job.sum.size_bytes, strlen(SNAPSHOT));
+	/* printf %s TEXT | sha256sum */
+	assert_string_equal(job.sum.sha256, "5953c9af28b9d258de093bfc709663e8"
+	    "a3a139ef0f18d0046d16ebda41fd378e");
 	(void)snprintf(path, sizeof(path), "%s/artifacts/%s.heapsnapshot", dir,
 	    job.id);
 	file = fopen(path, "r");
 	assert_non_null(file);
 	assert_non_null(fgets(text, sizeof(text), file));
 	(void)fclose(file);
-	assert_string_equal(text, "{\"snapshot\":{}}");
+	assert_string_equal(text, SNAPSHOT);
 	assert_int_equal(count_files(), 1);
 	end();
 }
@@ -113,9 +111,9 @@ test_heap_snapshot(void **state)
 static void
 test_packed_heap_snapshot(void **state)
 {
-	static const char want[] = "{\"snapshot\":{}}";
+	static const char want[] = SNAPSHOT;
 	struct artifact_reader *reader = NULL;
-	char path[400], text[64];
+	char path[400], text[400];
 	struct stat st;
 	struct err err;
 
@@ -351,7 +349,7 @@ fills_disk_and_goes_on(int fd, long long id, const char *method)
 	(void)snprintf(full_path, sizeof(full_path), "%s/artifacts/%s.part",
 	    dir, job.id);
 	write_errno = ENOSPC;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	if (job_open_db(dir, &other, &err) != 0)
 		return false;
 	while (now.state != JOB_FAILED && clock_mono_ms() < deadline_ms &&
@@ -365,7 +363,7 @@ fills_disk_and_goes_on(int fd, long long id, const char *method)
 	db_close(&other);
 	write_errno = 0;
 	send_chunk(fd, "and so on");
-	send_chunk(fd, "}");
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }

@@ -170,7 +170,7 @@ cancels_in_snapshot(int fd, long long id, const char *method)
 
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	cancel_job();
 	if (job_open_db(dir, &other, &err) == 0 && wait_for_no_file()) {
 		was_held = is_held(other);
@@ -180,7 +180,7 @@ cancels_in_snapshot(int fd, long long id, const char *method)
 		was_held = was_held && is_held(other) && count_files() == 0;
 	}
 	db_close(&other);
-	send_chunk(fd, "}");
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }
@@ -206,7 +206,7 @@ cancels_and_waits(int fd, long long id, const char *method)
 
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	cancel_job();
 	if (job_open_db(dir, &other, &err) == 0 && wait_for_no_file()) {
 		lease_ms = read_lease(other);
@@ -218,7 +218,7 @@ cancels_and_waits(int fd, long long id, const char *method)
 		was_held = is_held(other);
 	}
 	db_close(&other);
-	send_chunk(fd, "}");
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }
@@ -243,7 +243,7 @@ loses_its_hold(int fd, long long id, const char *method)
 	(void)id;
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	cancel_job();
 	if (job_open_db(dir, &other, &err) == 0 && wait_for_no_file()) {
 		was_held = is_held(other);
@@ -274,7 +274,7 @@ cancels_and_dies(int fd, long long id, const char *method)
 	(void)id;
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	cancel_job();
 	was_held = wait_for_no_file();
 	(void)shutdown(fd, SHUT_RDWR);
@@ -305,7 +305,7 @@ cancels_at_the_end(int fd, long long id, const char *method)
 {
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{}");
+	send_chunk(fd, SNAPSHOT_HEAD SNAPSHOT_TAIL);
 	cancel_job();
 	reply(fd, id, "{}");
 	return true;
@@ -324,7 +324,7 @@ takes_snapshot(int fd, long long id, const char *method)
 {
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{}");
+	send_chunk(fd, SNAPSHOT_HEAD SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }

@@ -140,13 +140,13 @@ fills_disk(int fd, long long id, const char *method)
 
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	free_bytes = INT64_C(100) << 20;
 	/* V8 goes on, but the file has gone by then. */
 	while (count_files() > 0 && clock_mono_ms() < deadline_ms)
 		(void)poll(NULL, 0, 5);
 	had_gone = count_files() == 0;
-	send_chunk(fd, "}");
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }
@@ -174,11 +174,11 @@ fills_disk_a_little(int fd, long long id, const char *method)
 
 	if (strcmp(method, "HeapProfiler.takeHeapSnapshot") != 0)
 		return false;
-	send_chunk(fd, "{");
+	send_chunk(fd, SNAPSHOT_HEAD);
 	free_bytes = (INT64_C(256) << 20) + whole_bytes();
 	while (whole_bytes() > 0 && clock_mono_ms() < deadline_ms)
 		(void)poll(NULL, 0, 5);
-	send_chunk(fd, "}");
+	send_chunk(fd, SNAPSHOT_TAIL);
 	reply(fd, id, "{}");
 	return true;
 }

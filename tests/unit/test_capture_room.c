@@ -83,7 +83,7 @@ test_absurd_heaps_are_refused(void **state)
 {
 	(void)state;
 	is_begun = false;
-	facts = FACTS_WITH_HEAP(9007199254740992);
+	facts = FACTS_WITH_HEAP(1099511627776);
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", notes_beginning);
 	expect_no_room("store_bytes");
 	assert_false(is_begun);

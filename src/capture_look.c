@@ -1,0 +1,94 @@
+/*
+ * Looking at an app: the same way as a capture's preflight, up to the methods;
+ * nothing is loaded or frozen.
+ */
+#include "capture_parts.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "look.h"
+#include "str.h"
+#include "uuid.h"
+
+/* The rest of LOOK_WAIT_MS is for starting us, and for the row. */
+#define LOOK_ASK_MS 1300
+
+/* Which method would be used, and why not the better ones. */
+static void
+look_at_methods(struct capture *c, struct look *look)
+{
+	const struct capture_method *method;
+	struct look_method *found;
+	bool is_first = true;
+	size_t i;
+
+	for (i = 0; (method = capture_method_at(METHOD_AUTO, i)) != NULL; i++) {
+		found = &look->methods[look->methods_len++];
+		found->method = method->method;
+		found->is_usable = method->check(c, &found->why) == 0;
+		if (!found->is_usable || !is_first ||
+		    (c->app->method != METHOD_AUTO &&
+		    c->app->method != method->method))
+			continue;
+		is_first = false;
+		predict_snapshot(&c->facts, method->method, &look->predict);
+	}
+}
+
+/* What cannot be found out is told as not known. */
+static void
+look_at(struct capture *c, struct look *look)
+{
+	struct err err;
+
+	if (ws_new(&c->ws, &err) != 0 || capture_reach(c, &err) != 0) {
+		log_info("look", "%s", err.msg);
+		/* Busy, but there. */
+		look->is_reachable = c->cdp != NULL;
+	} else {
+		look->is_reachable = true;
+		look->facts = c->facts;
+		look_at_methods(c, look);
+	}
+	if (c->address[0] != '\0')
+		(void)str_copy(look->address, sizeof(look->address),
+		    c->address);
+}
+
+static const struct capture_kind look_kind = { .run = NULL };
+
+static const struct look nothing = {
+	.facts = { .pid = -1, .rss_bytes = -1, .rss_peak_bytes = -1,
+		.heap_used_bytes = -1, .heap_large_bytes = -1,
+		.limit_bytes = -1, .available_bytes = -1 },
+	.predict = { -1, -1, -1, -1 },
+};
+
+int
+capture_look(const struct conf *conf, struct db *db, const char *app,
+    struct err *err)
+{
+	struct capture c;
+	struct look look = nothing;
+
+	memset(&c, 0, sizeof(c));
+	c.conf = conf;
+	c.db = db;
+	c.kind = &look_kind;
+	c.is_looking = true;
+	c.deadline_ms = clock_mono_ms() + LOOK_ASK_MS;
+	c.app = conf_find_app(conf, app);
+	if (c.app == NULL)
+		return err_set(err, ERR_NOT_FOUND,
+		    "the configuration has no [app %s]", app);
+	(void)str_copy(look.address, sizeof(look.address), c.app->inspector);
+	if (uuid_v7(c.job.id, err) != 0)
+		return -1;
+	look_at(&c, &look);
+	capture_detach(&c);
+	ws_free(&c.ws);
+	exchange_free(&c.exchange);
+	return look_put(db, app, conf->pod, &look, err);
+}
