@@ -23,7 +23,8 @@
 #include "service.h"
 
 #define TICK_MS 100
-#define TICK_PREFLIGHT_MS 5
+/* For a preflight, or a look. */
+#define TICK_SOON_MS 5
 /* Nobody else looks after captures that died. */
 #define SETTLE_MS 1000
 
@@ -81,15 +82,14 @@ open_request(char *const env[], struct request **ret_request,
 	return 0;
 }
 
-/* Once around: has the job changed so that the wait is over? */
+/* Once around: is the wait over? */
 static bool
-look(struct seat *seat, const struct request *request, int64_t *version,
+is_over(struct seat *seat, const struct request *request, int64_t *version,
     int64_t *settled_ms)
 {
-	const struct conf *conf = service_conf(seat->service);
 	int64_t now, now_ms = clock_mono_ms();
+	struct request_sight sight;
 	struct db *db;
-	struct job job;
 	struct err err;
 
 	/* What cannot be read is told by whoever goes on. */
@@ -100,19 +100,19 @@ look(struct seat *seat, const struct request *request, int64_t *version,
 		return false;
 	*version = now;
 	*settled_ms = now_ms;
-	return job_get(db, conf->state_dir, request->app, conf->pod,
-	    request->wait.job_id, &job, &err) != 0 ||
-	    request_is_over(request, &job);
+	return request_see(request, seat, &sight, &err) != 0 ||
+	    request_is_over(request, &sight);
 }
 
 static void
-await_job(struct seat *seat, const struct request *request)
+await(struct seat *seat, const struct request *request)
 {
-	const int tick_ms = request->wait.until == UNTIL_PREFLIGHT
-	    ? TICK_PREFLIGHT_MS : TICK_MS;
+	const bool is_soon = request->wait.until == UNTIL_PREFLIGHT ||
+	    request->wait.until == UNTIL_LOOKED;
+	const int tick_ms = is_soon ? TICK_SOON_MS : TICK_MS;
 	int64_t version = -1, settled_ms = clock_mono_ms();
 
-	while (!look(seat, request, &version, &settled_ms) &&
+	while (!is_over(seat, request, &version, &settled_ms) &&
 	    clock_mono_ms() < request->wait.deadline_ms)
 		(void)poll(NULL, 0, tick_ms);
 }
@@ -141,7 +141,7 @@ serve(struct service *service, struct request *request)
 	route_serve(&seat, request, &answer);
 	while (answer.kind == ANSWER_WAIT) {
 		answer_fini(&answer);
-		await_job(&seat, request);
+		await(&seat, request);
 		route_resume(&seat, request, &answer);
 	}
 	/* The database may be idle for as long as the client reads. */

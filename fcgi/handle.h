@@ -19,6 +19,9 @@ handle_fn handle_get_artifact;
 handle_fn handle_delete_job;
 handle_fn handle_create_link;
 
+/* handle_target.c */
+handle_fn handle_target;
+
 /* handle_probe.c */
 handle_fn handle_livez;
 handle_fn handle_readyz;

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "artifact.h"
 #include "ballast.h"
 #include "clock.h"
+#include "exchange.h"
 #include "job.h"
 #include "link.h"
 #include "log.h"
@@ -27,6 +29,8 @@
 /* Files and rows are compared some at a time. */
 #define RECONCILE_ROUNDS 5
 #define RECONCILE_MAX 256
+/* What a killed capture left in an exchange directory may hold up its app. */
+#define EXCHANGE_ROUNDS 3
 #define CGI_ROUND_S 60
 /* As many rows as [limits] store_jobs allows. */
 #define CGI_RECONCILE_MAX 1000000
@@ -44,26 +48,46 @@ struct keeper {
 	struct err dirs;	/* of the last try; code 0: none */
 	struct err chores;	/* as logged last */
 	struct err files;	/* the same, of files and rows */
+	struct err exchange;	/* and of exchange directories */
 	struct err told;	/* what was logged last; code 0: all is well */
 	bool has_told;
 };
 
 static void
-settle_children(struct seat *seat)
+settle_job(struct seat *seat, const struct service_end *end)
 {
 	const char *state_dir = service_conf(seat->service)->state_dir;
-	char job_id[UUID_MAX];
 	struct db *db;
 	struct err err;
-	int status;
 
-	while (service_reap(seat->service, job_id, &status)) {
-		if (seat_db(seat, &db, &err) == 0 && job_settle_child(db,
-		    state_dir, job_id, status, &err) == 0)
-			continue;
-		/* The next round's job_settle() sees that it is gone. */
-		log_warn("keeper", "the end of job %s's process could not be "
-		    "noted: %s", job_id, err.msg);
+	if (seat_db(seat, &db, &err) == 0 && job_settle_child(db, state_dir,
+	    end->name, end->wait_status, &err) == 0)
+		return;
+	/* The next round's job_settle() sees that it is gone. */
+	log_warn("keeper", "the end of job %s's process could not be noted: "
+	    "%s", end->name, err.msg);
+}
+
+/* Whoever asked has nulls for an answer; here is why, unless it said so by
+ * itself. */
+static void
+tell_look(const struct service_end *end)
+{
+	if (WIFSIGNALED(end->wait_status))
+		log_warn("keeper", "the look at app %s was killed by signal "
+		    "%d", end->name, WTERMSIG(end->wait_status));
+}
+
+static void
+settle_children(struct seat *seat)
+{
+	struct service_end end;
+
+	while (service_reap(seat->service, &end)) {
+		if (end.task == SPAWN_JOB)
+			settle_job(seat, &end);
+		else
+			tell_look(&end);
 	}
 }
 
@@ -123,6 +147,34 @@ reconcile(struct seat *seat, struct job_reconciler *reconciler, int max,
 	    service_conf(seat->service)->state_dir, max, err);
 }
 
+/* Does an app before this one share its directory? */
+static bool
+is_swept(const struct conf *conf, size_t app)
+{
+	size_t i;
+
+	for (i = 0; i < app; i++)
+		if (strcmp(conf->apps[i].exchange_dir,
+		    conf->apps[app].exchange_dir) == 0)
+			return true;
+	return false;
+}
+
+/* What captures left behind where they meet their apps. */
+static int
+sweep_exchange(const struct conf *conf, struct err *err)
+{
+	struct err fault;
+	int rc = 0;
+	size_t i;
+
+	for (i = 0; i < conf->apps_len; i++)
+		if (!is_swept(conf, i))
+			note(&rc, exchange_sweep(conf->apps[i].exchange_dir,
+			    &fault), err, &fault);
+	return rc;
+}
+
 static int
 check_dirs(struct keeper *keeper, struct err *err)
 {
@@ -159,8 +211,11 @@ warn_once(struct err *told, int result, const struct err *err)
 static void
 do_chores(struct keeper *keeper)
 {
+	const struct conf *conf = service_conf(keeper->seat.service);
 	struct err err;
 
+	if (keeper->rounds % EXCHANGE_ROUNDS == 0)
+		warn_once(&keeper->exchange, sweep_exchange(conf, &err), &err);
 	warn_once(&keeper->chores, tidy(&keeper->seat, &err), &err);
 	if (keeper->rounds % RECONCILE_ROUNDS != 0)
 		return;
@@ -315,7 +370,8 @@ is_due(const char *state_dir)
 void
 keeper_once(struct service *service)
 {
-	const char *state_dir = service_conf(service)->state_dir;
+	const struct conf *conf = service_conf(service);
+	const char *state_dir = conf->state_dir;
 	struct job_reconciler *reconciler = NULL;
 	struct seat seat = { .service = service };
 	struct err err, fault;
@@ -326,6 +382,7 @@ keeper_once(struct service *service)
 	note(&rc, settle(&seat, &fault), &err, &fault);
 	note(&rc, tidy(&seat, &fault), &err, &fault);
 	note(&rc, ballast_make(state_dir, &fault), &err, &fault);
+	note(&rc, sweep_exchange(conf, &fault), &err, &fault);
 	if (job_reconciler_new(&reconciler, &fault) == 0)
 		note(&rc, reconcile(&seat, reconciler, CGI_RECONCILE_MAX,
 		    &fault), &err, &fault);

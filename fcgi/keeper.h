@@ -1,8 +1,9 @@
 /*
  * What has to be done every second, away from the requests: processes that
  * ended are reaped and their jobs settled, old files swept, the store kept
- * within its limits, files and rows compared, and whether the state can be used
- * is found out for /readyz.
+ * within its limits, files and rows compared, what was left in exchange
+ * directories removed, and whether the state can be used is found out for
+ * /readyz.
  */
 #ifndef PODPROF_KEEPER_H
 #define PODPROF_KEEPER_H

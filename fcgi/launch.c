@@ -79,32 +79,31 @@ take_back(struct db *db, const char *state_dir, const char *job_id,
 		    err.msg);
 }
 
-/* Can it be done at all, and by which method? */
+/* Can it be done at all? */
 static int
-check_order(const struct conf *conf, const struct request *request,
-    const struct order *order, enum conf_method *ret_method,
+check_order(const struct conf *conf, const struct order *order,
     struct err *err)
 {
-	const struct conf_app *app = conf_find_app(conf, request->app);
-	enum conf_method method = order->method;
-
-	if (method == METHOD_AUTO && app != NULL)
-		method = app->method;
-	/* A profile is taken in one way only. */
-	if (order->kind == JOB_HEAP_SNAPSHOT &&
-	    (method == METHOD_FORK || method == METHOD_DIRECT))
-		return err_set(err, ERR_INVALID, "[app %s] method = %s is not "
-		    "available in this version: set it to auto or stream, or "
-		    "POST jobs with \"method\":\"stream\"", request->app,
-		    conf_method_name(method));
 	if (order->kind == JOB_CPU_PROFILE &&
 	    order->duration_ms >= conf->job_timeout_ms)
 		return err_set(err, ERR_INVALID, "a profile of %lld ms cannot "
 		    "be finished within [limits] job_timeout, which is %lld "
 		    "ms", (long long)order->duration_ms,
 		    (long long)conf->job_timeout_ms);
-	*ret_method = method;
 	return 0;
+}
+
+/* A profile is taken in one way only. */
+static enum conf_method
+method_of(const struct conf *conf, const struct request *request,
+    const struct order *order)
+{
+	const struct conf_app *app = conf_find_app(conf, request->app);
+
+	if (order->kind == JOB_HEAP_SNAPSHOT &&
+	    order->method == METHOD_AUTO && app != NULL)
+		return app->method;
+	return order->method;
 }
 
 int
@@ -116,6 +115,7 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		.app = request->app,
 		.pod = conf->pod,
 		.kind = order->kind,
+		.method = method_of(conf, request, order),
 		.duration_ms = order->duration_ms,
 		.interval_us = order->interval_us,
 		.force = order->force,
@@ -129,8 +129,7 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 	bool is_new = true;
 	struct db *db;
 
-	if (check_order(
-	    conf, request, order, &job_order.method, err) != 0 ||
+	if (check_order(conf, order, err) != 0 ||
 	    service_take_place(seat->service, request, err) != 0 ||
 	    seat_db(seat, &db, err) != 0)
 		return -1;
@@ -156,7 +155,8 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 	request->is_repeated = !is_new;
 	if (!is_new && job.accepted_at_ms != JOB_UNKNOWN)
 		return repeat(seat, request, &job, answer, err);
-	if (is_new && service_spawn(seat->service, job.id, err) != 0) {
+	if (is_new && service_spawn(seat->service,
+	    SPAWN_JOB, job.id, err) != 0) {
 		take_back(db, conf->state_dir, job.id, err);
 		return -1;
 	}

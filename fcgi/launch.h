@@ -27,7 +27,7 @@
  *                 and Retry-After in the answer are that job's
  *   ERR_KEY_REUSED  as job_create()
  *   ERR_LIMIT     too many profiles of the app, or too many requests that wait
- *   ERR_INVALID   the method is not available in this version
+ *   ERR_INVALID   a profile that [limits] job_timeout would not let finish
  *   ERR_INTERNAL  podprof-capture cannot be started
  *   ERR_STORE, ERR_SPACE, ERR_NOMEM
  */

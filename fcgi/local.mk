@@ -9,7 +9,7 @@ libfront_a_SOURCES = \
 	fcgi/request.c fcgi/request.h fcgi/service.c fcgi/service.h \
 	fcgi/order.c fcgi/order.h fcgi/view.c fcgi/view.h \
 	fcgi/launch.c fcgi/launch.h fcgi/handle.h fcgi/handle_papi.c \
-	fcgi/handle_jobs.c fcgi/handle_probe.c \
+	fcgi/handle_jobs.c fcgi/handle_target.c fcgi/handle_probe.c \
 	fcgi/problem.c fcgi/problem.h fcgi/route.c fcgi/route.h \
 	fcgi/download.c fcgi/download.h fcgi/waiter.c fcgi/waiter.h \
 	fcgi/keeper.c fcgi/keeper.h fcgi/pool.c fcgi/pool.h \

@@ -82,11 +82,8 @@ take_method(struct draft *draft, const struct json *value, struct err *err)
 	int method = name != NULL ? conf_method_of_name(name) : -1;
 
 	if (method < 0)
-		return err_set(
-		    err, ERR_INVALID, "must be \"auto\" or \"stream\"");
-	if (method == METHOD_FORK || method == METHOD_DIRECT)
-		return err_set(err, ERR_INVALID,
-		    "%s is not available in this version", name);
+		return err_set(err, ERR_INVALID, "must be \"auto\", "
+		    "\"fork\", \"direct\" or \"stream\"");
 	draft->order.method = (enum conf_method)method;
 	return 0;
 }
@@ -157,6 +154,11 @@ complete(struct draft *draft, struct order *ret_order, struct err *err)
 	    order->interval_us != JOB_UNKNOWN)
 		return err_set(err, ERR_INVALID,
 		    "intervalUs: a heap-snapshot has no interval");
+	if (order->kind == JOB_CPU_PROFILE &&
+	    (order->method == METHOD_FORK || order->method == METHOD_DIRECT))
+		return err_set(err, ERR_INVALID, "method: %s is a way to take "
+		    "a heap-snapshot; leave it out for a cpu-profile",
+		    conf_method_name(order->method));
 	if (order->kind == JOB_CPU_PROFILE &&
 	    order->duration_ms == JOB_UNKNOWN)
 		order->duration_ms = ORDER_DURATION_MS;

@@ -22,7 +22,8 @@
 
 struct order {
 	enum job_kind kind;
-	enum conf_method method;	/* METHOD_AUTO: the app's [app] method */
+	enum conf_method method;	/* METHOD_AUTO: for a heap snapshot
+					 * the app's [app] method */
 	int64_t duration_ms;		/* JOB_UNKNOWN for a heap snapshot */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
 	bool force;

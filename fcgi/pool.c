@@ -121,14 +121,20 @@ park_without_head(struct pool *pool, struct request *request)
 	return true;
 }
 
+/* What is logged from now on is the request's, and that of the job that it
+ * waits for. */
+static void
+bind_log(const struct request *request)
+{
+	log_bind(request->id[0] != '\0' ? request->id : NULL,
+	    request->wait.job_id[0] != '\0' ? request->wait.job_id : NULL);
+}
+
 /* Nobody is there to be answered. */
 static void
 drop(struct request **request, const char *what)
 {
-	const struct request *r = *request;
-
-	log_bind(r->id[0] != '\0' ? r->id : NULL,
-	    r->wait.job_id[0] != '\0' ? r->wait.job_id : NULL);
+	bind_log(*request);
 	log_info("pool", "%s", what);
 	log_bind(NULL, NULL);
 	request_free(request);
@@ -142,7 +148,8 @@ unpark(void *ctx, struct request *request_take, enum waiter_end end)
 	struct pool *pool = ctx;
 
 	if (end == WAIT_LEFT && had_head)
-		drop(&request_take, "the client left; its job goes on");
+		drop(&request_take, request_take->wait.until == UNTIL_LOOKED
+		    ? "the client left" : "the client left; its job goes on");
 	else if (end != WAIT_OVER && !had_head)
 		drop(&request_take, "dropped a connection that sent no "
 		    "FastCGI request");
@@ -292,10 +299,16 @@ refuse_stopped(struct seat *seat, struct request *request,
 {
 	struct err err;
 
-	err_set(&err, ERR_STORE, "the service is stopping; its job %s goes on, "
-	    "and can be asked for once the service is back",
-	    request->wait.job_id);
-	answer_header(answer, "X-Job-Id", "%s", request->wait.job_id);
+	if (request->wait.until == UNTIL_LOOKED) {
+		err_set(&err, ERR_STORE, "the service is stopping; ask again "
+		    "once it is back");
+	} else {
+		err_set(&err, ERR_STORE, "the service is stopping; its job %s "
+		    "goes on, and can be asked for once the service is back",
+		    request->wait.job_id);
+		answer_header(
+		    answer, "X-Job-Id", "%s", request->wait.job_id);
+	}
 	route_refuse(seat->service, request, &err, answer);
 }
 
@@ -305,11 +318,10 @@ serve(struct pool *pool, struct seat *seat, struct request *request)
 	struct answer answer;
 
 	answer_init(&answer);
+	bind_log(request);
 	if (request->wait.resume == NULL) {
-		log_bind(request->id, NULL);
 		route_serve(seat, request, &answer);
 	} else {
-		log_bind(request->id, request->wait.job_id);
 		/* Who was only to be told of its job still can be. */
 		if (request->wait.is_stopped &&
 		    request->wait.until != UNTIL_PREFLIGHT)
@@ -341,7 +353,7 @@ refuse_full(struct pool *pool, struct request *request)
 	err_set(&err, ERR_LIMIT, "%d requests wait to be served already; try "
 	    "again later", POOL_QUEUE_MAX);
 	answer_init(&answer);
-	log_bind(request->id, NULL);
+	bind_log(request);
 	route_refuse(pool->service, request, &err, &answer);
 	send_now(request, &answer);
 	log_bind(NULL, NULL);

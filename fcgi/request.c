@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "look.h"
 #include "service.h"
 
 static const char script_suffix[] = "/podprof.fcgi";
@@ -148,13 +149,47 @@ request_wait(struct request *request, struct answer *answer,
 	request->wait.resume = resume;
 }
 
-bool
-request_is_over(const struct request *request, const struct job *job)
+void
+request_wait_look(struct request *request, struct answer *answer,
+    int64_t revision, int64_t ms, request_resume_fn *resume)
 {
+	answer->kind = ANSWER_WAIT;
+	request->wait.job_id[0] = '\0';
+	request->wait.until = UNTIL_LOOKED;
+	request->wait.revision = revision;
+	request->wait.deadline_ms = clock_mono_ms() + ms;
+	request->wait.resume = resume;
+}
+
+int
+request_see(const struct request *request, struct seat *seat,
+    struct request_sight *ret_sight, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	struct db *db;
+
+	if (seat_db(seat, &db, err) != 0)
+		return -1;
+	if (request->wait.until == UNTIL_LOOKED)
+		return look_revision(db, request->app, conf->pod,
+		    &ret_sight->revision, err);
+	return job_get(db, conf->state_dir, request->app, conf->pod,
+	    request->wait.job_id, &ret_sight->job, err);
+}
+
+bool
+request_is_over(const struct request *request,
+    const struct request_sight *sight)
+{
+	const struct job *job = &sight->job;
+
+	if (request->wait.until == UNTIL_LOOKED)
+		return sight->revision != request->wait.revision;
 	if (job_is_final(job))
 		return true;
 	switch (request->wait.until) {
 	case UNTIL_HEAD:
+	case UNTIL_LOOKED:
 		break;
 	case UNTIL_PREFLIGHT:
 		return job->accepted_at_ms != JOB_UNKNOWN;

@@ -40,12 +40,13 @@ enum request_until {
 	UNTIL_PREFLIGHT,	/* the job is accepted or final */
 	UNTIL_FINAL,
 	UNTIL_CHANGED,		/* the job's revision is another */
+	UNTIL_LOOKED,		/* that of what is known of the app is */
 };
 
 /*
  * Goes on after a wait that is over, or took its time.  job is the job as it
- * is now.  As a handler: 0 and the next answer, or -1 and what the client is
- * told.
+ * is now; NULL after UNTIL_LOOKED.  As a handler: 0 and the next answer, or -1
+ * and what the client is told.
  */
 typedef int request_resume_fn(struct seat *seat, struct request *request,
     const struct job *job, struct answer *answer, struct err *err);
@@ -74,9 +75,10 @@ struct request {
 	request_resume_fn *launched;	/* see launch.h */
 	bool is_repeated;	/* its Idempotency-Key had a job already */
 	struct {
-		char job_id[UUID_MAX];
+		char job_id[UUID_MAX];	/* "" until UNTIL_LOOKED */
 		enum request_until until;
-		int64_t revision;	/* UNTIL_CHANGED: other than this */
+		/* UNTIL_CHANGED, UNTIL_LOOKED: other than this */
+		int64_t revision;
 		int64_t deadline_ms;	/* clock_mono_ms() */
 		request_resume_fn *resume;
 		bool is_stopped;	/* the service ends before it is over */
@@ -120,8 +122,24 @@ void request_wait(struct request *request, struct answer *answer,
     const struct job *job, enum request_until until, int64_t ms,
     request_resume_fn *resume);
 
-/* Is the job what the request waits for?  Not UNTIL_HEAD. */
-bool request_is_over(const struct request *request, const struct job *job);
+/* The same for a look at the app, whose revision is this still (look.h). */
+void request_wait_look(struct request *request, struct answer *answer,
+    int64_t revision, int64_t ms, request_resume_fn *resume);
+
+/* What a request waits for, as it was read. */
+struct request_sight {
+	struct job job;		/* unset after UNTIL_LOOKED */
+	int64_t revision;	/* UNTIL_LOOKED */
+};
+
+/* Read it.  Errors of seat_db(), job_get() and look_revision().  Not
+ * UNTIL_HEAD, as the next. */
+MUST int request_see(const struct request *request, struct seat *seat,
+    struct request_sight *ret_sight, struct err *err);
+
+/* Is it what the request waits for? */
+bool request_is_over(const struct request *request,
+    const struct request_sight *sight);
 
 /* What the links of an answer begin with: "/APP/private/papi" with the prefix
  * before it. */

@@ -81,6 +81,8 @@ static const struct route routes[] = {
 	    .role = ROLE_OPERATOR, .handle = handle_delete_job },
 	{ .path = BASE "/jobs/{id}/links", .methods = HTTP_POST,
 	    .role = ROLE_OPERATOR, .handle = handle_create_link },
+	{ .path = BASE "/target", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_VIEWER, .handle = handle_target },
 	{ .path = BASE "/links/{link}",
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
 	    .handle = handle_get_artifact, .is_link = true },
@@ -258,8 +260,8 @@ judge(struct seat *seat, struct request *request, struct err *err)
 		return err_set(err, ERR_NOT_FOUND,
 		    "there is no such address here: an app's are "
 		    "/APP/private/papi/takeMemorySnapshot, getMemorySnapshot, "
-		    "getCpuProfile, jobs, jobs/ID, jobs/ID/artifact and "
-		    "jobs/ID/links, where ID is a UUID in lower case");
+		    "getCpuProfile, target, jobs, jobs/ID, jobs/ID/artifact "
+		    "and jobs/ID/links, where ID is a UUID in lower case");
 	if (check_app(service_conf(seat->service), request, err) != 0)
 		return -1;
 	if ((route->methods & request->method) == 0)
@@ -360,25 +362,33 @@ route_serve(struct seat *seat, struct request *request, struct answer *answer)
 	conclude(seat, request, answer, rc, &err);
 }
 
+/* With the job as it is now. */
+static int
+resume_job(struct seat *seat, struct request *request, struct answer *answer,
+    struct err *err)
+{
+	struct request_sight sight;
+
+	if (request_see(request, seat, &sight, err) == 0)
+		return request->wait.resume(
+		    seat, request, &sight.job, answer, err);
+	if (err->code == ERR_NOT_FOUND &&
+	    request->wait.until == UNTIL_PREFLIGHT)
+		return err_set(err, ERR_CONFLICT, "the capture was canceled "
+		    "and removed before it had begun");
+	return -1;
+}
+
 void
 route_resume(struct seat *seat, struct request *request,
     struct answer *answer)
 {
-	const struct conf *conf = service_conf(seat->service);
-	struct db *db;
-	struct job job;
 	struct err err;
 	int rc;
 
-	rc = seat_db(seat, &db, &err);
-	if (rc == 0)
-		rc = job_get(db, conf->state_dir, request->app, conf->pod,
-		    request->wait.job_id, &job, &err);
-	if (rc == 0)
-		rc = request->wait.resume(seat, request, &job, answer, &err);
-	else if (err.code == ERR_NOT_FOUND &&
-	    request->wait.until == UNTIL_PREFLIGHT)
-		err_set(&err, ERR_CONFLICT, "the capture was canceled and "
-		    "removed before it had begun");
+	if (request->wait.until == UNTIL_LOOKED)
+		rc = request->wait.resume(seat, request, NULL, answer, &err);
+	else
+		rc = resume_job(seat, request, answer, &err);
 	conclude(seat, request, answer, rc, &err);
 }

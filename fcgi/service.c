@@ -14,10 +14,10 @@
 #include "artifact.h"
 #include "file.h"
 
-/* A capture that we started and have not reaped. */
+/* A process that we started and have not reaped. */
 struct child {
 	pid_t pid;
-	char job_id[UUID_MAX];
+	struct service_end end;		/* as it will be told */
 	struct child *next;
 };
 
@@ -138,18 +138,20 @@ service_leave_place(struct request *request)
 }
 
 int
-service_spawn(struct service *service, const char *job_id, struct err *err)
+service_spawn(struct service *service, enum spawn_task task,
+    const char *name, struct err *err)
 {
 	struct child *child = calloc(1, sizeof(*child));
 	int rc;
 
 	if (child == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a capture");
-	(void)str_copy(child->job_id, sizeof(child->job_id), job_id);
+	child->end.task = task;
+	(void)str_copy(child->end.name, sizeof(child->end.name), name);
 	/* Locked, so that nobody reaps it before it is in the list. */
 	(void)pthread_mutex_lock(&service->children_lock);
 	rc = spawn_capture(
-	    service->conf, job_id, service->log, &child->pid, err);
+	    service->conf, task, name, service->log, &child->pid, err);
 	if (rc == 0) {
 		child->next = service->children;
 		service->children = child;
@@ -162,7 +164,7 @@ service_spawn(struct service *service, const char *job_id, struct err *err)
 
 /* With the lock held: take the process out of the list. */
 static bool
-forget_child(struct service *service, pid_t pid, char ret_job_id[UUID_MAX])
+forget_child(struct service *service, pid_t pid, struct service_end *ret_end)
 {
 	struct child **link, *child;
 
@@ -170,7 +172,7 @@ forget_child(struct service *service, pid_t pid, char ret_job_id[UUID_MAX])
 		child = *link;
 		if (child->pid != pid)
 			continue;
-		(void)str_copy(ret_job_id, UUID_MAX, child->job_id);
+		*ret_end = child->end;
 		*link = child->next;
 		free(child);
 		return true;
@@ -179,8 +181,7 @@ forget_child(struct service *service, pid_t pid, char ret_job_id[UUID_MAX])
 }
 
 bool
-service_reap(struct service *service, char ret_job_id[UUID_MAX],
-    int *ret_wait_status)
+service_reap(struct service *service, struct service_end *ret_end)
 {
 	bool found = false;
 	int status;
@@ -193,11 +194,11 @@ service_reap(struct service *service, char ret_job_id[UUID_MAX],
 			continue;
 		if (pid <= 0)
 			break;
-		found = forget_child(service, pid, ret_job_id);
+		found = forget_child(service, pid, ret_end);
 	}
 	(void)pthread_mutex_unlock(&service->children_lock);
 	if (found)
-		*ret_wait_status = status;
+		ret_end->wait_status = status;
 	return found;
 }
 

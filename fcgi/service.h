@@ -40,17 +40,23 @@ MUST int service_take_place(struct service *service, struct request *request,
     struct err *err);
 void service_leave_place(struct request *request);
 
-/* Start podprof-capture for a queued job, and remember its process.
- * ERR_INTERNAL, ERR_NOMEM. */
-MUST int service_spawn(struct service *service, const char *job_id,
-    struct err *err);
+/* Start podprof-capture as spawn_capture(), whose errors these are, and
+ * remember its process. */
+MUST int service_spawn(struct service *service, enum spawn_task task,
+    const char *name, struct err *err);
+
+/* A process of ours that has ended. */
+struct service_end {
+	enum spawn_task task;
+	char name[STR_NAME_MAX + 1];	/* the job's id, or the app's name */
+	int wait_status;
+};
 
 /*
- * A process that has ended: false if there is none (any more).  Of processes
- * that are not ours (orphans, where we are process 1) nothing is told.
+ * Learn of one: false if there is none (any more).  Of processes that are not
+ * ours (orphans, where we are process 1) nothing is told.
  */
-bool service_reap(struct service *service, char ret_job_id[UUID_MAX],
-    int *ret_wait_status);
+bool service_reap(struct service *service, struct service_end *ret_end);
 
 /* Whether the state can be used, as the keeper last found; why NULL: it can.
  * Not ready until it was told so. */

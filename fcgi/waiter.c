@@ -1,7 +1,9 @@
 /*
- * The waiter: one array of parked requests, sorted by job, one poll(2).
+ * The waiter: one array of parked requests, sorted by what they wait for, one
+ * poll(2).
  *
- *	parked[0 .. len)   requests that wait, those for one job side by side
+ *	parked[0 .. len)   requests that wait, those for one job, or for a look
+ *			   at one app, side by side
  *	pfds[0 .. len)     their connections
  *	pfds[len]          wake_fd
  */
@@ -21,19 +23,20 @@
 
 /* How often the database is looked at: data_version costs microseconds. */
 #define TICK_MS 100
-/* A preflight is over after some 20 ms, and its requester waits for it. */
-#define TICK_PREFLIGHT_MS 5
+/* A preflight, or a look, is over after some 20 ms, and its requester waits for
+ * it. */
+#define TICK_SOON_MS 5
 /* A head that came in part is looked at again. */
 #define TICK_HEAD_MS 20
 /* The jobs are read so often although nothing was committed: where nothing can
  * be, on a full disk, that is how a capture's end is seen. */
-#define LOOK_MS 2000
+#define REREAD_MS 2000
 /* Nobody waits; the watchdog is looked after. */
 #define TICK_IDLE_MS 1000
 
 struct parked {
 	struct request *request;
-	bool is_new;	/* its job was not looked at yet */
+	bool is_new;	/* what it waits for was not read yet */
 	bool is_noisy;	/* polling its connection has no sense */
 };
 
@@ -54,12 +57,13 @@ struct waiter {
 	struct pollfd *pfds;
 	size_t len, max;
 	int64_t version;		/* of the data; -1: not known */
-	int64_t looked_ms;		/* when the jobs were read last */
+	int64_t read_ms;		/* when the jobs were read last */
 };
 
-/* A job as it was read in this round. */
-struct look {
-	struct job job;
+/* What somebody waits for, as it was read in this round. */
+struct reading {
+	char app[STR_NAME_MAX + 1], job_id[UUID_MAX];	/* whose */
+	struct request_sight sight;
 	bool is_read;
 	bool is_gone;	/* or not to be read: whoever waits is to be told */
 };
@@ -74,6 +78,15 @@ wake(struct waiter *waiter)
 		continue;
 }
 
+/* By job; those that wait for none come first, by app. */
+static int
+compare(const struct request *a, const struct request *b)
+{
+	const int order = strcmp(a->wait.job_id, b->wait.job_id);
+
+	return order != 0 ? order : strcmp(a->app, b->app);
+}
+
 static void
 insert(struct waiter *waiter, struct request *request)
 {
@@ -81,8 +94,7 @@ insert(struct waiter *waiter, struct request *request)
 
 	/* Everyone who comes here has a place. */
 	assert(waiter->len < waiter->max);
-	while (i > 0 && strcmp(waiter->parked[i - 1].request->wait.job_id,
-	    request->wait.job_id) > 0)
+	while (i > 0 && compare(waiter->parked[i - 1].request, request) > 0)
 		i--;
 	memmove(&waiter->parked[i + 1], &waiter->parked[i],
 	    (waiter->len - i) * sizeof(waiter->parked[0]));
@@ -119,8 +131,9 @@ tick_ms(const struct parked *parked, int64_t now_ms)
 
 	if (parked->is_new || left_ms < 0)
 		return 0;
-	if (request->wait.until == UNTIL_PREFLIGHT)
-		tick = TICK_PREFLIGHT_MS;
+	if (request->wait.until == UNTIL_PREFLIGHT ||
+	    request->wait.until == UNTIL_LOOKED)
+		tick = TICK_SOON_MS;
 	if (request->wait.until == UNTIL_HEAD)
 		tick = TICK_HEAD_MS;
 	return tick < left_ms ? tick : left_ms;
@@ -194,43 +207,43 @@ data_changed(struct waiter *waiter)
 		return true;
 	}
 	if (version == waiter->version &&
-	    clock_mono_ms() - waiter->looked_ms < LOOK_MS)
+	    clock_mono_ms() - waiter->read_ms < REREAD_MS)
 		return false;
 	waiter->version = version;
-	waiter->looked_ms = clock_mono_ms();
+	waiter->read_ms = clock_mono_ms();
 	return true;
 }
 
 static void
-look_at(struct waiter *waiter, const struct request *request,
-    struct look *look)
+see(struct waiter *waiter, const struct request *request,
+    struct reading *reading)
 {
-	const struct conf *conf = service_conf(waiter->seat.service);
-	struct db *db;
 	struct err err;
 
-	/* The same job as the one before it in the array? */
-	if (look->is_read &&
-	    strcmp(look->job.id, request->wait.job_id) == 0)
+	/* The same as the one before it in the array? */
+	if (reading->is_read &&
+	    strcmp(reading->job_id, request->wait.job_id) == 0 &&
+	    strcmp(reading->app, request->app) == 0)
 		return;
-	look->is_read = true;
-	look->is_gone = seat_db(&waiter->seat, &db, &err) != 0 ||
-	    job_get(db, conf->state_dir, request->app, conf->pod,
-	    request->wait.job_id, &look->job, &err) != 0;
-	(void)str_copy(look->job.id, sizeof(look->job.id),
+	reading->is_read = true;
+	reading->is_gone = request_see(
+	    request, &waiter->seat, &reading->sight, &err) != 0;
+	(void)str_copy(reading->job_id, sizeof(reading->job_id),
 	    request->wait.job_id);
+	(void)str_copy(reading->app, sizeof(reading->app), request->app);
 }
 
 static bool
 is_over(struct waiter *waiter, struct parked *parked, bool changed,
-    struct look *look)
+    struct reading *reading)
 {
 	const struct request *request = parked->request;
 
 	if (changed || parked->is_new) {
 		parked->is_new = false;
-		look_at(waiter, request, look);
-		if (look->is_gone || request_is_over(request, &look->job))
+		see(waiter, request, reading);
+		if (reading->is_gone ||
+		    request_is_over(request, &reading->sight))
 			return true;
 	}
 	return clock_mono_ms() >= request->wait.deadline_ms;
@@ -239,13 +252,13 @@ is_over(struct waiter *waiter, struct parked *parked, bool changed,
 /* What is known of one of them now; true if it waits no more. */
 static bool
 has_ended(struct waiter *waiter, struct parked *parked, bool changed,
-    struct look *look, enum waiter_end *ret_end)
+    struct reading *reading, enum waiter_end *ret_end)
 {
 	enum gate_head head;
 
 	if (parked->request->wait.until != UNTIL_HEAD) {
 		*ret_end = WAIT_OVER;
-		return is_over(waiter, parked, changed, look);
+		return is_over(waiter, parked, changed, reading);
 	}
 	parked->is_new = false;
 	head = gate_head(parked->request->gate, 0);
@@ -259,7 +272,7 @@ static void
 look_through(struct waiter *waiter, bool stopping)
 {
 	const bool changed = waiter->len > 0 && data_changed(waiter);
-	struct look look = { .is_read = false };
+	struct reading reading = { .is_read = false };
 	enum waiter_end end;
 	size_t i, kept = 0;
 
@@ -268,7 +281,8 @@ look_through(struct waiter *waiter, bool stopping)
 
 		if (has_left(parked, &waiter->pfds[i])) {
 			end = WAIT_LEFT;
-		} else if (!has_ended(waiter, parked, changed, &look, &end)) {
+		} else if (!has_ended(
+		    waiter, parked, changed, &reading, &end)) {
 			if (!stopping) {
 				waiter->parked[kept++] = *parked;
 				continue;

@@ -211,21 +211,14 @@ arg(const char *s)
 	return u.out;
 }
 
-int
-spawn_capture(const struct conf *conf, const char *job_id,
-    enum spawn_log log, pid_t *ret_pid, struct err *err)
+/* The pointers only are copied. */
+#define ARGV_MAX 8
+static void
+fill_arguments(const struct conf *conf, enum spawn_task task,
+    const char *name, char *argv[ARGV_MAX])
 {
-	char program[PATH_MAX], log_path[PATH_MAX];
-	char *argv[8], **envp = NULL;
 	size_t n = 0;
-	pid_t pid;
-	int errnum;
 
-	if (find_program(program, err) != 0)
-		return -1;
-	if (log == SPAWN_LOG_FILE &&
-	    prepare_log(conf->state_dir, log_path, err) != 0)
-		return -1;
 	argv[n++] = arg(PROGRAM);
 	if (conf->path != NULL) {
 		argv[n++] = arg("-c");
@@ -235,9 +228,26 @@ spawn_capture(const struct conf *conf, const char *job_id,
 		argv[n++] = arg("--request");
 		argv[n++] = arg(log_request_id());
 	}
-	argv[n++] = arg("--");
-	argv[n++] = arg(job_id);
+	argv[n++] = arg(task == SPAWN_LOOK ? "--look" : "--");
+	argv[n++] = arg(name);
 	argv[n] = NULL;
+}
+
+int
+spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err)
+{
+	char program[PATH_MAX], log_path[PATH_MAX];
+	char *argv[ARGV_MAX], **envp = NULL;
+	pid_t pid;
+	int errnum;
+
+	if (find_program(program, err) != 0)
+		return -1;
+	if (log == SPAWN_LOG_FILE &&
+	    prepare_log(conf->state_dir, log_path, err) != 0)
+		return -1;
+	fill_arguments(conf, task, name, argv);
 	envp = filter_environment();
 	if (envp == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to start %s",

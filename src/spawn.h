@@ -1,5 +1,5 @@
 /*
- * Starting podprof-capture.
+ * Starting podprof-capture, for a job or for a look at an app.
  *
  * The child gets a session of its own, default signals, /dev/null on 0 and 1,
  * and no descriptor but a place for its log lines on 2, so that no web server
@@ -13,6 +13,12 @@
 #include "conf.h"
 #include "err.h"
 
+/* What it is started for. */
+enum spawn_task {
+	SPAWN_JOB,	/* a job that is queued: podprof-capture ID */
+	SPAWN_LOOK,	/* an app, see look.h: podprof-capture --look NAME */
+};
+
 /* Where the child's stderr goes. */
 enum spawn_log {
 	SPAWN_LOG_STDERR,	/* to ours: a pool under systemd, spawn-fcgi or
@@ -24,18 +30,19 @@ enum spawn_log {
 };
 
 /*
- * Start podprof-capture for a job that is queued.
+ * Start podprof-capture.
+ *
+ * name  the job's id, or the app's name.
  *
  * It is the program of that name beside our own (/proc/self/exe), and gets
- * the job's id, the bound request id (log.h) and the path of the
- * configuration file by argv, and the PODPROF_ variables, POD_NAME and TZ by
- * environment.
+ * its task, the bound request id (log.h) and the path of the configuration
+ * file by argv, and the PODPROF_ variables, POD_NAME and TZ by environment.
  *
  *   ERR_INTERNAL  it cannot be started; the message has the path and why
  *   ERR_STORE     capture.log cannot be opened
  *   ERR_NOMEM
  */
-MUST int spawn_capture(const struct conf *conf, const char *job_id,
-    enum spawn_log log, pid_t *ret_pid, struct err *err);
+MUST int spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err);
 
 #endif

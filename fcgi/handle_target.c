@@ -1,0 +1,126 @@
+/*
+ * What is known of an app without capturing anything.  podprof-capture finds
+ * out; an answer is shared by all who ask for it at about the same time.
+ */
+#include "handle.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "look.h"
+
+static int
+put_object(const struct json *object, struct answer *answer, struct err *err)
+{
+	answer->status = 200;
+	answer->type = "application/json";
+	return json_print(object, &answer->body, err);
+}
+
+/* HOST:PORT of [app NAME] inspector, without the session's secret. */
+static void
+copy_address(const char *inspector, char *out, size_t size)
+{
+	static const char scheme[] = "ws://";
+
+	if (strncmp(inspector, scheme, sizeof(scheme) - 1) == 0)
+		inspector += sizeof(scheme) - 1;
+	(void)str_copy(out, size, inspector);
+	out[strcspn(out, "/")] = '\0';
+}
+
+/* Nobody could tell in time. */
+static int
+put_nothing(const struct conf *conf, const struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const struct conf_app *app = conf_find_app(conf, request->app);
+	struct look look = {
+		.facts = {
+			.pid = -1, .rss_bytes = -1, .rss_peak_bytes = -1,
+			.heap_used_bytes = -1, .heap_large_bytes = -1,
+			.limit_bytes = -1, .available_bytes = -1,
+		},
+		.predict = { -1, -1, -1, -1 },
+	};
+	struct json *object = json_new_object();
+	int rc = -1;
+
+	copy_address(app->inspector, look.address, sizeof(look.address));
+	if (look_put_json(
+	    &look, request->app, conf->pod, object, err) == 0)
+		rc = put_object(object, answer, err);
+	json_free(&object);
+	return rc;
+}
+
+/*
+ * An answer that was fresh at since_ms, or came later.  ERR_NOT_FOUND: there is
+ * none.
+ */
+static int
+put_known(struct seat *seat, const struct request *request, int64_t since_ms,
+    struct answer *answer, struct err *err)
+{
+	const int64_t max_age_ms = clock_mono_ms() - since_ms + LOOK_FRESH_MS;
+	struct json *object = NULL;
+	struct db *db;
+	int rc;
+
+	if (seat_db(seat, &db, err) != 0 || look_get(db, request->app,
+	    service_conf(seat->service)->pod, max_age_ms, &object, err) != 0)
+		return -1;
+	rc = put_object(object, answer, err);
+	json_free(&object);
+	return rc;
+}
+
+static int
+put_what_there_is(struct seat *seat, const struct request *request,
+    int64_t since_ms, struct answer *answer, struct err *err)
+{
+	if (put_known(seat, request, since_ms, answer, err) == 0)
+		return 0;
+	if (err->code != ERR_NOT_FOUND)
+		return -1;
+	return put_nothing(
+	    service_conf(seat->service), request, answer, err);
+}
+
+static int
+looked(struct seat *seat, struct request *request, const struct job *job,
+    struct answer *answer, struct err *err)
+{
+	(void)job;
+	return put_what_there_is(seat, request,
+	    request->wait.deadline_ms - LOOK_WAIT_MS, answer, err);
+}
+
+int
+handle_target(struct seat *seat, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const struct conf *conf = service_conf(seat->service);
+	const int64_t since_ms = clock_mono_ms();
+	int64_t revision = 0;
+	bool is_ours = false;
+	struct db *db;
+
+	if (put_known(seat, request, since_ms, answer, err) == 0)
+		return 0;
+	if (err->code != ERR_NOT_FOUND ||
+	    service_take_place(seat->service, request, err) != 0 ||
+	    seat_db(seat, &db, err) != 0 || look_begin(db, request->app,
+	    conf->pod, &is_ours, &revision, err) != 0)
+		return -1;
+	/* Somebody's answer came in this moment. */
+	if (revision == 0)
+		return put_what_there_is(
+		    seat, request, since_ms, answer, err);
+	if (is_ours && service_spawn(
+	    seat->service, SPAWN_LOOK, request->app, err) != 0)
+		return -1;
+	request_wait_look(
+	    request, answer, revision, LOOK_WAIT_MS, looked);
+	return 0;
+}

@@ -1,0 +1,81 @@
+/*
+ * What is known of an app without capturing anything: GET {base}/target.
+ *
+ * podprof-capture --look APP finds out, and leaves it in the table looks of
+ * sql/schema.sql, where whoever asked reads it: one row an app and pod.  This
+ * is the only module that knows the table.
+ */
+#ifndef PODPROF_LOOK_H
+#define PODPROF_LOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "db.h"
+#include "err.h"
+#include "json.h"
+#include "predict.h"
+#include "target.h"
+
+/* An answer is shared by all who ask within this time. */
+#define LOOK_FRESH_MS 1000
+/* How long one may take, and what asks waits for at most. */
+#define LOOK_WAIT_MS 1900
+#define LOOK_METHODS 3
+
+/* One of fork, direct, stream. */
+struct look_method {
+	enum conf_method method;
+	bool is_usable;
+	struct err why;		/* unless it is usable */
+};
+
+/* What was found; -1, "" and false where it was not. */
+struct look {
+	bool is_reachable;
+	char address[64];		/* "127.0.0.1:9229", as found; or as
+					 * configured, and what is secret in
+					 * that is not told */
+	struct target_facts facts;
+	/* Best first; len 0: not known. */
+	struct look_method methods[LOOK_METHODS];
+	size_t methods_len;
+	struct predict predict;		/* for the first that is usable */
+};
+
+/*
+ * Begin: true in *ret_is_ours if nobody has found out, or is about to, within
+ * LOOK_FRESH_MS: then the caller has to start podprof-capture --look.
+ * *ret_revision is what to wait for to change, or 0 if there is an answer that
+ * is fresh enough.
+ */
+MUST int look_begin(struct db *db, const char *app, const char *pod,
+    bool *ret_is_ours, int64_t *ret_revision, struct err *err);
+
+/* podprof-capture's side: leave what was found, as the API's JSON. */
+MUST int look_put(struct db *db, const char *app, const char *pod,
+    const struct look *look, struct err *err);
+
+/* The revision as it is now, which grows with every answer.  ERR_NOT_FOUND:
+ * nobody has looked at the app yet. */
+MUST int look_revision(struct db *db, const char *app, const char *pod,
+    int64_t *ret_revision, struct err *err);
+
+/* The answer, a JSON object, to be freed; ERR_NOT_FOUND: there is none younger
+ * than max_age_ms. */
+MUST int look_get(struct db *db, const char *app, const char *pod,
+    int64_t max_age_ms, struct json **ret_object, struct err *err);
+
+/*
+ * The API's form of it below object:
+ * {"app","pod","inspector":{"address","reachable","activated"},"node","pid",
+ *  "memory":{"heapUsedBytes","rssBytes","limitBytes","availableBytes"},
+ *  "methods":[{"method","usable","reason"}],
+ *  "predicted":{"peakBytes","fileBytes","freezeMs"},"workers":[]}
+ * ERR_NOMEM.
+ */
+MUST int look_put_json(const struct look *look, const char *app,
+    const char *pod, struct json *object, struct err *err);
+
+#endif
