@@ -147,6 +147,20 @@ end_of(struct copy *copy, const char *how, const char *words)
 	return 0;
 }
 
+/* Its memory is the app's own and what the copy has to itself. */
+static void
+note_peak(struct copy *copy)
+{
+	struct capture *c = copy->capture;
+	int64_t peak_bytes;
+
+	if (c->facts.rss_bytes < 0 || copy->private_bytes <= 0)
+		return;
+	peak_bytes = c->facts.rss_bytes + copy->private_bytes;
+	if (peak_bytes > c->measure.memory_peak_bytes)
+		c->measure.memory_peak_bytes = peak_bytes;
+}
+
 static int
 on_alive(struct copy *copy, const char *text)
 {
@@ -161,6 +175,7 @@ on_alive(struct copy *copy, const char *text)
 		copy->worked_ms = clock_mono_ms();
 	copy->cpu_ms = cpu_ms;
 	copy->private_bytes = private_kib * 1024;
+	note_peak(copy);
 	return 0;
 }
 
@@ -256,20 +271,6 @@ out:
 	return ret;
 }
 
-/* Its memory is the app's own and what the copy has to itself. */
-static void
-note_peak(struct copy *copy)
-{
-	struct capture *c = copy->capture;
-	int64_t peak_bytes;
-
-	if (c->facts.rss_bytes < 0 || copy->private_bytes <= 0)
-		return;
-	peak_bytes = c->facts.rss_bytes + copy->private_bytes;
-	if (peak_bytes > c->measure.memory_peak_bytes)
-		c->measure.memory_peak_bytes = peak_bytes;
-}
-
 static int
 check_time(const struct copy *copy, struct err *err)
 {
@@ -295,7 +296,6 @@ await(struct copy *copy, struct err *err)
 	    copy->intake.status_fd >= 0) {
 		if (intake_step(&copy->intake, err) != 0)
 			return -1;
-		note_peak(copy);
 		if (check_time(copy, err) != 0)
 			return -1;
 	}

@@ -29,3 +29,10 @@ tests_unit_test_capture_growth_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_growth_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=job_reserve,--wrap=file_free_bytes
 EXTRA_DIST += tests/unit/inspector.h tests/unit/captures.h tests/unit/room.h
+
+UNIT_SRC += tests/unit/test_capture_methods
+tests_unit_test_capture_methods_SOURCES = tests/unit/test_capture_methods.c
+tests_unit_test_capture_methods_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_methods_LDADD = $(UNIT_LIBS)
+tests_unit_test_capture_methods_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=file_beside_program
