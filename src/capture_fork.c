@@ -73,7 +73,9 @@ struct copy {
 	int64_t cpu_ms;
 	int64_t private_bytes;
 	int64_t worked_ms;		/* when it last used the CPU */
-	bool is_forked;
+	int64_t began_ms;		/* when the app was asked to fork */
+	bool is_answered;		/* it has said that it did */
+	bool is_begun;			/* the copy is there */
 	bool is_done;
 	bool is_out_of_memory;
 	struct err end;			/* why it ended, if it said so */
@@ -201,6 +203,16 @@ on_crash(struct copy *copy, const char *text)
 	return end_of(copy, "crashed", words);
 }
 
+/* From here on it is to work. */
+static void
+set_begun(struct copy *copy)
+{
+	if (copy->is_begun)
+		return;
+	copy->is_begun = true;
+	copy->worked_ms = copy->intake.heard_ms = clock_mono_ms();
+}
+
 static int
 on_line(void *ctx, const char *line, struct err *err)
 {
@@ -216,57 +228,69 @@ on_line(void *ctx, const char *line, struct err *err)
 		    line + 6);
 	if (strncmp(line, "failed ", 7) == 0)
 		return end_of(copy, "failed", line + 7);
-	if (strcmp(line, "done") == 0)
+	if (strncmp(line, "begun ", 6) == 0)
+		set_begun(copy);
+	else if (strcmp(line, "done") == 0)
 		copy->is_done = true;
-	else
-		log_debug("capture", "the copy says: %s", line);
 	return 0;
 }
 
-/* Fork.  The app goes on when this returns. */
+/* Have the app fork.  It goes on at once, and answers when it comes to it. */
 static int
-fork_now(struct copy *copy, struct err *err)
+begin_fork(struct copy *copy, struct err *err)
 {
 	struct capture *c = copy->capture;
-	const struct cdp_limit limit = {
-		.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS),
-	};
 	char data[EXCHANGE_PATH_MAX], status[EXCHANGE_PATH_MAX];
 	char bytes[32], ms[32];
 	const char *const args[] = { data, status, bytes, ms, NULL };
-	int64_t pid, us;
-	const char *rest;
-	struct buf said;
-	int ret = -1;
 
 	exchange_path_of(c->exchange, EXCHANGE_DATA, data);
 	exchange_path_of(c->exchange, EXCHANGE_STATUS, status);
 	(void)snprintf(bytes, sizeof(bytes), "%" PRId64, copy->cap_bytes);
 	(void)snprintf(ms, sizeof(ms), "%" PRId64,
 	    c->deadline_ms - clock_mono_ms());
-	buf_init(&said, EVALUATE_BYTES_MAX);
-	if (evaluate(c->cdp, FORK, args, &limit, &said, err) != 0)
-		goto out;
-	if (strncmp(buf_str(&said), "! ", 2) == 0) {
+	copy->began_ms = clock_mono_ms();
+	return evaluate_begin(c->cdp, FORK, args, err);
+}
+
+static int
+read_answer(struct copy *copy, const char *said, struct err *err)
+{
+	struct capture *c = copy->capture;
+	int64_t pid, us;
+	const char *rest;
+
+	if (strncmp(said, "! ", 2) == 0) {
 		c->verdict = VERDICT_OTHER;
-		(void)err_set(err, ERR_TARGET_REFUSED, "the app cannot be "
-		    "forked: %.200s", buf_str(&said) + 2);
-		goto out;
+		return err_set(err, ERR_TARGET_REFUSED, "the app cannot be "
+		    "forked: %.200s", said + 2);
 	}
-	if (!str_take_int(buf_str(&said), &pid, &rest) || *rest++ != ' ' ||
-	    !str_take_int(rest, &us, &rest)) {
-		(void)err_set(err, ERR_TARGET_REFUSED,
+	if (!str_take_int(said, &pid, &rest) || *rest++ != ' ' ||
+	    !str_take_int(rest, &us, &rest))
+		return err_set(err, ERR_TARGET_REFUSED,
 		    "the app's answer to the fork makes no sense");
-		goto out;
-	}
-	copy->is_forked = true;
+	set_begun(copy);
 	/* Up, so that a freeze is never told as none. */
 	capture_froze(c, us / 1000 + 1);
-	copy->worked_ms = copy->intake.heard_ms = clock_mono_ms();
 	log_info("capture", "forked copy has pid %" PRId64 "; the app was "
 	    "frozen for %" PRId64 " us", pid, us);
-	ret = 0;
-out:
+	return 0;
+}
+
+/* The app's answer to the fork, if it is there by now. */
+static int
+take_answer(struct copy *copy, struct err *err)
+{
+	struct capture *c = copy->capture;
+	struct buf said;
+	int ret = -1;
+
+	if (copy->is_answered || c->cdp == NULL || !cdp_has_reply(c->cdp))
+		return 0;
+	copy->is_answered = true;
+	buf_init(&said, EVALUATE_BYTES_MAX);
+	if (evaluate_end(c->cdp, &said, err) == 0)
+		ret = read_answer(copy, buf_str(&said), err);
 	buf_fini(&said);
 	return ret;
 }
@@ -279,7 +303,12 @@ check_time(const struct copy *copy, struct err *err)
 	if (now_ms >= copy->capture->deadline_ms)
 		return err_set(err, ERR_TARGET_TIMEOUT, "the copy was not done "
 		    "with the snapshot within [limits] job_timeout");
-	if (now_ms - copy->intake.heard_ms >= CAPTURE_HANG_MS &&
+	if (!copy->is_begun && now_ms - copy->began_ms >= CAPTURE_ASK_MS)
+		return err_set(err, ERR_TARGET_TIMEOUT, "the app did not fork "
+		    "within %d s; is it stopped, or in one long native call?",
+		    CAPTURE_ASK_MS / 1000);
+	if (copy->is_begun &&
+	    now_ms - copy->intake.heard_ms >= CAPTURE_HANG_MS &&
 	    now_ms - copy->worked_ms >= CAPTURE_HANG_MS) {
 		copy->capture->verdict = VERDICT_AGAIN;
 		return err_set(err, ERR_TARGET_TIMEOUT, "the copy did nothing "
@@ -288,21 +317,36 @@ check_time(const struct copy *copy, struct err *err)
 	return 0;
 }
 
-/* Until it has said how it ended, or is gone. */
+/* Has it said how it ended, or is it gone, or was it never there? */
+static bool
+has_ended(const struct copy *copy)
+{
+	return copy->is_done || copy->end.code != 0 ||
+	    copy->intake.status_fd < 0 ||
+	    (!copy->is_begun && copy->intake.has_lost_app);
+}
+
+/* Until it has ended; and until the app has answered, if it does so soon. */
 static int
 await(struct copy *copy, struct err *err)
 {
-	while (!copy->is_done && copy->end.code == 0 &&
-	    copy->intake.status_fd >= 0) {
-		if (intake_step(&copy->intake, err) != 0)
+	int64_t until_ms;
+
+	while (!has_ended(copy))
+		if (intake_step(&copy->intake, err) != 0 ||
+		    take_answer(copy, err) != 0 || check_time(copy, err) != 0)
 			return -1;
-		if (check_time(copy, err) != 0)
+	until_ms = clock_mono_ms() + CAPTURE_AFTER_MS;
+	while (!copy->is_answered && copy->capture->cdp != NULL &&
+	    clock_mono_ms() < until_ms)
+		if (intake_step(&copy->intake, err) != 0 ||
+		    take_answer(copy, err) != 0)
 			return -1;
-	}
 	return 0;
 }
 
-/* It ended without a word: what the app knows of its end. */
+/* It ended without a word: what the app knows of its end.  They may have ended
+ * together. */
 static void
 ask_state(struct copy *copy)
 {
@@ -311,17 +355,22 @@ ask_state(struct copy *copy)
 		.deadline_ms = capture_deadline_in(c, CAPTURE_AFTER_MS),
 	};
 	const char *const args[] = { NULL };
+	const char *state = "its end is not known";
 	struct buf said;
+	struct err fault;
 
 	buf_init(&said, EVALUATE_BYTES_MAX);
-	if (c->cdp != NULL && evaluate(c->cdp, STATE, args, &limit, &said,
-		NULL) == 0)
-		(void)end_of(copy, "ended without a word", buf_str(&said));
-	else
-		(void)end_of(copy, "ended without a word", "its end is not "
-		    "known");
+	if (c->cdp == NULL) {
+		copy->intake.has_lost_app = true;
+	} else if (evaluate(c->cdp, STATE, args, &limit, &said, &fault) == 0) {
+		state = buf_str(&said);
+	} else if (fault.code == ERR_TARGET_EXITED) {
+		capture_detach(c);
+		copy->intake.has_lost_app = true;
+	}
+	(void)end_of(copy, "ended without a word", state);
 	/* Nobody else kills a process that has most of what it may have. */
-	if (strcmp(buf_str(&said), "killed 9") == 0 && copy->cap_bytes > 0 &&
+	if (strcmp(state, "killed 9") == 0 && copy->cap_bytes > 0 &&
 	    copy->private_bytes > copy->cap_bytes / 2)
 		copy->is_out_of_memory = true;
 	buf_fini(&said);
@@ -381,7 +430,7 @@ run(struct capture *c, struct err *err)
 	copy.intake.ctx = &copy;
 	ret = capture_enter(c, PHASE_STARTING, err);
 	if (ret == 0)
-		ret = fork_now(&copy, err);
+		ret = begin_fork(&copy, err);
 	if (ret == 0)
 		ret = await(&copy, err);
 	if (ret == 0)
@@ -389,7 +438,7 @@ run(struct capture *c, struct err *err)
 	if (ret == 0 && !copy.is_done)
 		ret = judge(&copy, err);
 	intake_close(&copy.intake);
-	if (ret != 0 && copy.is_forked)
+	if (ret != 0 && copy.is_answered)
 		kill_copy(c);
 	return ret;
 }
