@@ -515,8 +515,13 @@ keep(struct capture *c, struct err *err)
 static void
 record_failure(struct capture *c, const struct err *why)
 {
+	const struct job_plan *plan = &c->plan;
 	struct err fault;
 
+	/* What was refused in the preflight shall tell the numbers, too. */
+	if (plan->attempts_len > 0 &&
+	    plan->attempts[plan->attempts_len - 1].outcome == OUTCOME_RUNNING)
+		(void)!job_set_plan(c->db, c->job.id, plan, NULL);
 	record_measure(c);
 	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
 		return;

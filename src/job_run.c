@@ -52,7 +52,8 @@ static const char JOB_SUCCEED[] =
     " accepted_at_ms = coalesce(accepted_at_ms, :now), size_bytes = :size,"
     " sha256 = :sha256, stored_bytes = :stored,"
     " stored_sha256 = :stored_sha256, coding = :coding, holds_target = 0,"
-    " reserved_bytes = 0, progress_bytes = :size WHERE id = :id AND state = 'running'";
+    " reserved_bytes = 0, progress_bytes = :size"
+    " WHERE id = :id AND state = 'running'";
 
 static const char JOB_FAIL[] =
     "UPDATE jobs SET state = 'failed', phase = NULL, revision = revision + 1,"

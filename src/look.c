@@ -13,7 +13,7 @@
 /* Each of the texts may become six times as long. */
 #define ANSWER_MAX (32 << 10)
 /* Rows of apps and pods that nobody asks for any more go after this. */
-#define KEEP_MS (24 * 60 * 60 * 1000)
+#define KEEP_MS (INT64_C(24) * 60 * 60 * 1000)
 
 static const char LOOK_READ[] =
     "SELECT * FROM looks WHERE app = :app AND pod = :pod";
@@ -37,6 +37,23 @@ struct state {
 	bool is_fresh;		/* the answer is */
 	bool is_begun;		/* somebody is about to find out */
 };
+
+void
+look_init(struct look *look, const char *inspector)
+{
+	static const struct look nothing = {
+		.facts = {
+			.pid = -1, .rss_bytes = -1, .rss_peak_bytes = -1,
+			.heap_used_bytes = -1, .heap_large_bytes = -1,
+			.heap_young_bytes = -1, .limit_bytes = -1,
+			.available_bytes = -1,
+		},
+		.predict = { -1, -1, -1, -1 },
+	};
+
+	*look = nothing;
+	(void)str_copy(look->address, sizeof(look->address), inspector);
+}
 
 /* A time that is yet to come is no better than none: the clock was set. */
 static bool

@@ -44,6 +44,9 @@ struct look {
 	struct predict predict;		/* for the first that is usable */
 };
 
+/* Nothing is known but what [app NAME] inspector says. */
+void look_init(struct look *look, const char *inspector);
+
 /*
  * Begin: true in *ret_is_ours if nobody has found out, or is about to, within
  * LOOK_FRESH_MS: then the caller has to start podprof-capture --look.

@@ -16,11 +16,14 @@ cat >"$work/layers" <<'LAYERS'
 1 buf clock
 2 str
 3 log file ini json uuid digest jsoncut pack
-4 conf db ws proc
-5 migrate cdp artifact ballast token spawn
-6 job link target
-7 capture check
-8 podprof podprof_capture
+4 conf db ws proc snapshot
+5 migrate cdp artifact ballast token spawn exchange
+6 job link evaluate watchdog
+7 target
+8 predict
+9 look
+10 capture check
+11 podprof podprof_capture
 LAYERS
 
 # A library's headers, and the module that may include them.

@@ -26,6 +26,8 @@ struct fixture {
 
 /* Added to the clock, so that no test waits for a lease. */
 static int64_t clock_shift_ms;
+/* When it stands still; 0: it runs. */
+static int64_t clock_stopped_ms;
 
 int64_t __wrap_clock_utc_ms(void);
 int64_t __real_clock_utc_ms(void);
@@ -33,7 +35,8 @@ int64_t __real_clock_utc_ms(void);
 int64_t
 __wrap_clock_utc_ms(void)
 {
-	return __real_clock_utc_ms() + clock_shift_ms;
+	return (clock_stopped_ms != 0 ? clock_stopped_ms :
+	    __real_clock_utc_ms()) + clock_shift_ms;
 }
 
 static inline int
@@ -57,7 +60,7 @@ teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	clock_shift_ms = 0;
+	clock_shift_ms = clock_stopped_ms = 0;
 	db_close(&f->db);
 	test_remove_dir(f->dir);
 	free(f);

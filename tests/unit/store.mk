@@ -14,7 +14,8 @@ UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
 	tests/unit/test_job_round \
 	tests/unit/test_job_space \
 	tests/unit/test_job_settle tests/unit/test_job_json \
-	tests/unit/test_job_many
+	tests/unit/test_job_many tests/unit/test_job_attempts \
+	tests/unit/test_look
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_db_LDFLAGS = $(AM_LDFLAGS) \
@@ -146,3 +147,33 @@ tests_unit_test_job_many_SOURCES = tests/unit/test_job_many.c
 tests_unit_test_job_many_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_job_many_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
 tests_unit_test_job_many_LDADD = $(UNIT_LIBS)
+tests_unit_test_job_attempts_SOURCES = tests/unit/test_job_attempts.c
+tests_unit_test_job_attempts_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_attempts_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=json_put_string,--wrap=json_parse
+tests_unit_test_job_attempts_LDADD = $(UNIT_LIBS)
+tests_unit_test_look_SOURCES = tests/unit/test_look.c
+tests_unit_test_look_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_look_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=json_put_string,--wrap=json_parse
+tests_unit_test_look_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_exchange tests/unit/test_watchdog \
+	tests/unit/test_check
+tests_unit_test_exchange_SOURCES = tests/unit/test_exchange.c
+tests_unit_test_exchange_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_exchange_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
+	-Wl,--wrap=mkdirat,--wrap=mkfifoat,--wrap=flock,--wrap=calloc \
+	-Wl,--wrap=readdir,--wrap=log_warn
+tests_unit_test_exchange_LDADD = $(UNIT_LIBS)
+tests_unit_test_watchdog_SOURCES = tests/unit/test_watchdog.c
+tests_unit_test_watchdog_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_watchdog_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=posix_spawn \
+	-Wl,--wrap=socketpair,--wrap=calloc,--wrap=pidfd_open \
+	-Wl,--wrap=log_warn
+tests_unit_test_watchdog_LDADD = $(UNIT_LIBS)
+tests_unit_test_check_SOURCES = tests/unit/test_check.c src/check.c \
+	src/check.h
+tests_unit_test_check_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_check_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=geteuid \
+	-Wl,--wrap=statvfs,--wrap=access,--wrap=getpwuid
+tests_unit_test_check_LDADD = $(UNIT_LIBS)
