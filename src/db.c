@@ -18,7 +18,7 @@
 
 /* Statement texts are static constants, so their number is known; the bound
  * catches a text that is built at run time. */
-#define DB_STMTS_MAX 64
+#define DB_STMTS_MAX 96
 
 /* How long to let others go on before WAL is tried again. */
 #define WAL_RETRY_MS 5
