@@ -91,10 +91,8 @@ capture_heap_sink(struct capture *c, const void *data, size_t len,
 
 	if (c->is_over)
 		return 0;
-	if (snapshot_scan_feed(c->scan, data, len, &fault) != 0) {
-		(void)err_wrap(&fault, "what was sent is no snapshot");
+	if (snapshot_scan_feed(c->scan, data, len, &fault) != 0)
 		goto fail;
-	}
 	if (c->progress.bytes + (int64_t)len > bytes_max(c)) {
 		(void)err_set(&fault, ERR_TARGET_REFUSED, "what is sent as the "
 		    "snapshot has no end: over %lld bytes",
@@ -185,7 +183,6 @@ attempt(struct capture *c, struct err *err)
 		return -1;
 	if (snapshot_scan_end(c->scan, err) == 0)
 		return 0;
-	(void)err_wrap(err, "the snapshot is not complete");
 	if (c->method->method == METHOD_FORK)
 		c->verdict = VERDICT_AGAIN;
 	return -1;

@@ -59,19 +59,12 @@ look_at(struct capture *c, struct look *look)
 
 static const struct capture_kind look_kind = { .run = NULL };
 
-static const struct look nothing = {
-	.facts = { .pid = -1, .rss_bytes = -1, .rss_peak_bytes = -1,
-		.heap_used_bytes = -1, .heap_large_bytes = -1,
-		.limit_bytes = -1, .available_bytes = -1 },
-	.predict = { -1, -1, -1, -1 },
-};
-
 int
 capture_look(const struct conf *conf, struct db *db, const char *app,
     struct err *err)
 {
 	struct capture c;
-	struct look look = nothing;
+	struct look look;
 
 	memset(&c, 0, sizeof(c));
 	c.conf = conf;
@@ -83,7 +76,7 @@ capture_look(const struct conf *conf, struct db *db, const char *app,
 	if (c.app == NULL)
 		return err_set(err, ERR_NOT_FOUND,
 		    "the configuration has no [app %s]", app);
-	(void)str_copy(look.address, sizeof(look.address), c.app->inspector);
+	look_init(&look, c.app->inspector);
 	if (uuid_v7(c.job.id, err) != 0)
 		return -1;
 	look_at(&c, &look);

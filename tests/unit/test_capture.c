@@ -219,7 +219,7 @@ test_truncated_snapshot(void **state)
 {
 	(void)state;
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", truncates);
-	expect_failure(ERR_TARGET_REFUSED, "complete");
+	expect_failure(ERR_TARGET_REFUSED, "whole");
 }
 
 static void
@@ -227,7 +227,7 @@ test_empty_snapshot(void **state)
 {
 	(void)state;
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", NULL);
-	expect_failure(ERR_TARGET_REFUSED, "complete");
+	expect_failure(ERR_TARGET_REFUSED, "whole");
 }
 
 static bool

@@ -427,11 +427,11 @@ test_lies_are_no_snapshot(void **state)
 {
 	(void)state;
 	begin_method(METHOD_FORK, false, lies);
-	run_badly(ERR_TARGET_REFUSED, "no snapshot");
+	run_badly(ERR_TARGET_REFUSED, "no heap snapshot");
 	assert_int_equal(forked, 3);
 	end_method();
 	begin_method(METHOD_FORK, false, says_half);
-	run_badly(ERR_TARGET_REFUSED, "not complete");
+	run_badly(ERR_TARGET_REFUSED, "not whole");
 	end_method();
 }
 
