@@ -130,6 +130,44 @@ job_open_db(const char *state_dir, struct db **ret_db, struct err *err)
 	return 0;
 }
 
+/* No two snapshots at a time; and a profile has no sense while one freezes the
+ * app, which a forked copy does not. */
+static bool
+excludes(const struct job *snapshot, const struct job_order *order)
+{
+	return order->kind == JOB_HEAP_SNAPSHOT ||
+	    snapshot->used_method != METHOD_FORK;
+}
+
+/* On ERR_CONFLICT *ret_blocking is in the way. */
+static int
+check_snapshot(struct db *db, const struct job_order *order,
+    struct job *ret_blocking, struct err *err)
+{
+	struct db_stmt *stmt;
+	int found;
+
+	if (db_prepare(db, JOB_HOLDING_SNAPSHOT, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
+	    db_bind_text(stmt, ":pod", order->pod, err) != 0)
+		return -1;
+	found = job_fetch(stmt, ret_blocking, err);
+	if (found < 0)
+		return -1;
+	if (found == 0 || !excludes(ret_blocking, order))
+		return 0;
+	if (job_is_final(ret_blocking))
+		return err_set(err, ERR_CONFLICT, "Snapshot already "
+		    "generating: job %s of app %s is %s, but V8 does not "
+		    "stop before it is done; order again then",
+		    ret_blocking->id, order->app,
+		    job_state_name(ret_blocking->state));
+	return err_set(err, ERR_CONFLICT, "Snapshot already "
+	    "generating: job %s of app %s is %s; order again when it "
+	    "is finished", ret_blocking->id, order->app,
+	    job_state_name(ret_blocking->state));
+}
+
 /* May this order run now?  On ERR_CONFLICT *ret_blocking is in the way. */
 static int
 check_room(struct db *db, const struct job_order *order,
@@ -139,24 +177,8 @@ check_room(struct db *db, const struct job_order *order,
 	int64_t n = 0;
 	int rc;
 
-	if (db_prepare(db, JOB_HOLDING_SNAPSHOT, &stmt, err) != 0 ||
-	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
-	    db_bind_text(stmt, ":pod", order->pod, err) != 0)
+	if (check_snapshot(db, order, ret_blocking, err) != 0)
 		return -1;
-	rc = job_fetch(stmt, ret_blocking, err);
-	if (rc < 0)
-		return -1;
-	if (rc == 1 && job_is_final(ret_blocking))
-		return err_set(err, ERR_CONFLICT, "Snapshot already "
-		    "generating: job %s of app %s is %s, but V8 does not "
-		    "stop before it is done; order again then",
-		    ret_blocking->id, order->app,
-		    job_state_name(ret_blocking->state));
-	if (rc == 1)
-		return err_set(err, ERR_CONFLICT, "Snapshot already "
-		    "generating: job %s of app %s is %s; order again when it "
-		    "is finished", ret_blocking->id, order->app,
-		    job_state_name(ret_blocking->state));
 	if (order->kind == JOB_HEAP_SNAPSHOT)
 		return 0;
 	if (db_prepare(db, JOB_COUNT_PROFILES, &stmt, err) != 0 ||

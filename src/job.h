@@ -200,9 +200,9 @@ struct job_order {
  *             its job, in whatever state.  A job that was refused before it was
  *             accepted does not count: its key is free.
  *
- *   ERR_CONFLICT    a heap snapshot of the app is queued or running (it blocks
- *                   the app, so it excludes everything), or is over and still
- *                   blocks it
+ *   ERR_CONFLICT    a heap snapshot of the app is queued or running, or is over
+ *                   and still blocks it; a profile is only kept by one that
+ *                   may block the app: not once it is known to be by fork
  *   ERR_LIMIT       profiles_max profiles of the app are queued or running
  *   ERR_KEY_REUSED  the key was used for another order
  */

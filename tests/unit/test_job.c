@@ -211,6 +211,41 @@ one_snapshot_excludes_everything(void **state)
 }
 
 static void
+forked_snapshot_lets_profiles_be(void **state)
+{
+	static const struct job_attempt attempts[] = {
+		{ .method = METHOD_FORK, .outcome = OUTCOME_FAILED },
+		{ .method = METHOD_DIRECT, .outcome = OUTCOME_RUNNING },
+	};
+	static const struct job_attempt forked[] = {
+		{ .method = METHOD_FORK, .outcome = OUTCOME_RUNNING },
+	};
+	const struct job_target target = { .pid = 7, .node = "v20.20.2" };
+	struct job_plan plan = { .used_method = METHOD_FORK,
+		.attempts = forked, .attempts_len = 1 };
+	struct job_order profile = order_of(JOB_CPU_PROFILE);
+	struct job_order snapshot = order_of(JOB_HEAP_SNAPSHOT);
+	struct fixture *f = *state;
+	struct job job = create(f, JOB_HEAP_SNAPSHOT), other;
+	struct err err;
+
+	/* Nobody knows yet by which method. */
+	(void)claim(f, job.id, &f->self);
+	assert_err(try_create(f, &profile, &other, &err), err, ERR_CONFLICT,
+	    job.id);
+	assert_ok(job_set_target(f->db, job.id, &target, &plan, &err), err);
+	assert_ok(try_create(f, &profile, &other, &err), err);
+	assert_err(try_create(f, &snapshot, &other, &err), err, ERR_CONFLICT,
+	    job.id);
+	/* The copies have failed. */
+	plan = (struct job_plan){ .used_method = METHOD_DIRECT,
+		.attempts = attempts, .attempts_len = 2 };
+	assert_ok(job_set_plan(f->db, job.id, &plan, &err), err);
+	assert_err(try_create(f, &profile, &other, &err), err, ERR_CONFLICT,
+	    job.id);
+}
+
+static void
 profiles_are_limited(void **state)
 {
 	struct job_order profile = order_of(JOB_CPU_PROFILE);
@@ -456,6 +491,7 @@ main(void)
 		TEST(target_accepts),
 		TEST(progress_counts_what_changes),
 		TEST(one_snapshot_excludes_everything),
+		TEST(forked_snapshot_lets_profiles_be),
 		TEST(profiles_are_limited),
 		TEST(unaccepted_failure_leaves_no_trace),
 		TEST(discard_takes_nothing_else),
