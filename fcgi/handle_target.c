@@ -4,8 +4,6 @@
  */
 #include "handle.h"
 
-#include <string.h>
-
 #include "clock.h"
 #include "look.h"
 
@@ -17,36 +15,17 @@ put_object(const struct json *object, struct answer *answer, struct err *err)
 	return json_print(object, &answer->body, err);
 }
 
-/* HOST:PORT of [app NAME] inspector, without the session's secret. */
-static void
-copy_address(const char *inspector, char *out, size_t size)
-{
-	static const char scheme[] = "ws://";
-
-	if (strncmp(inspector, scheme, sizeof(scheme) - 1) == 0)
-		inspector += sizeof(scheme) - 1;
-	(void)str_copy(out, size, inspector);
-	out[strcspn(out, "/")] = '\0';
-}
-
 /* Nobody could tell in time. */
 static int
 put_nothing(const struct conf *conf, const struct request *request,
     struct answer *answer, struct err *err)
 {
 	const struct conf_app *app = conf_find_app(conf, request->app);
-	struct look look = {
-		.facts = {
-			.pid = -1, .rss_bytes = -1, .rss_peak_bytes = -1,
-			.heap_used_bytes = -1, .heap_large_bytes = -1,
-			.limit_bytes = -1, .available_bytes = -1,
-		},
-		.predict = { -1, -1, -1, -1 },
-	};
 	struct json *object = json_new_object();
+	struct look look;
 	int rc = -1;
 
-	copy_address(app->inspector, look.address, sizeof(look.address));
+	look_init(&look, app->inspector);
 	if (look_put_json(
 	    &look, request->app, conf->pod, object, err) == 0)
 		rc = put_object(object, answer, err);

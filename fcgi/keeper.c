@@ -245,6 +245,7 @@ do_round(struct keeper *keeper)
 	int rc;
 
 	settle_children(&keeper->seat);
+	service_kill_late_looks(service);
 	rc = settle(&keeper->seat, &err);
 	/* First, as they may make the room that the check finds missing. */
 	do_chores(keeper);
@@ -379,6 +380,8 @@ keeper_once(struct service *service)
 
 	if (!is_due(state_dir))
 		return;
+	note(&rc, artifact_check_dirs(state_dir, conf_shares_files(conf),
+	    &fault), &err, &fault);
 	note(&rc, settle(&seat, &fault), &err, &fault);
 	note(&rc, tidy(&seat, &fault), &err, &fault);
 	note(&rc, ballast_make(state_dir, &fault), &err, &fault);

@@ -6,18 +6,21 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "artifact.h"
+#include "clock.h"
 #include "file.h"
 
 /* A process that we started and have not reaped. */
 struct child {
 	pid_t pid;
 	struct service_end end;		/* as it will be told */
+	int64_t since_ms;		/* clock_mono_ms() */
 	struct child *next;
 };
 
@@ -148,6 +151,7 @@ service_spawn(struct service *service, enum spawn_task task,
 		return err_set(err, ERR_NOMEM, "no memory for a capture");
 	child->end.task = task;
 	(void)str_copy(child->end.name, sizeof(child->end.name), name);
+	child->since_ms = clock_mono_ms();
 	/* Locked, so that nobody reaps it before it is in the list. */
 	(void)pthread_mutex_lock(&service->children_lock);
 	rc = spawn_capture(
@@ -200,6 +204,21 @@ service_reap(struct service *service, struct service_end *ret_end)
 	if (found)
 		ret_end->wait_status = status;
 	return found;
+}
+
+void
+service_kill_late_looks(struct service *service)
+{
+	const int64_t late_ms = clock_mono_ms() - SERVICE_LOOK_MS;
+	const struct child *child;
+
+	/* Whoever is in the list was not waited for: the number is its own. */
+	(void)pthread_mutex_lock(&service->children_lock);
+	for (child = service->children; child != NULL; child = child->next)
+		if (child->end.task == SPAWN_LOOK &&
+		    child->since_ms <= late_ms)
+			(void)kill(child->pid, SIGKILL);
+	(void)pthread_mutex_unlock(&service->children_lock);
 }
 
 void

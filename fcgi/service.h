@@ -58,6 +58,12 @@ struct service_end {
  */
 bool service_reap(struct service *service, struct service_end *ret_end);
 
+/* Kill looks that did not end within SERVICE_LOOK_MS: one a second is started
+ * as long as somebody asks, and they must not pile up where a disk or a name
+ * server hangs.  They are reaped as any other. */
+#define SERVICE_LOOK_MS 10000
+void service_kill_late_looks(struct service *service);
+
 /* Whether the state can be used, as the keeper last found; why NULL: it can.
  * Not ready until it was told so. */
 void service_set_ready(struct service *service, const struct err *why);

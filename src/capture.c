@@ -375,8 +375,12 @@ preflight(struct capture *c, struct err *err)
 {
 	struct job_target found;
 
-	if (capture_reach(c, err) != 0 || c->kind->prepare(c, err) != 0 ||
-	    make_room(c, c->plan.predicted_bytes, err) != 0)
+	/* Room first: making it may take longer than a watchdog waits. */
+	if (capture_reach(c, err) != 0 ||
+	    make_room(c, c->kind->predict(c), err) != 0)
+		return -1;
+	db_set_wait(c->db, CAPTURE_BUSY_MS);
+	if (c->kind->prepare(c, err) != 0)
 		return -1;
 	found = (struct job_target){
 		.pid = c->facts.pid,
@@ -444,34 +448,6 @@ capture_open_artifact(struct capture *c, struct err *err)
 	    job_extension(c->job.kind), &form, &c->artifact, err);
 }
 
-/* All that touches the app; it is left alone when this returns. */
-static int
-take(struct capture *c, struct err *err)
-{
-	int ret = -1;
-
-	c->app = conf_find_app(c->conf, c->job.app);
-	if (c->app == NULL)
-		return err_set(err, ERR_NOT_FOUND,
-		    "the configuration has no [app %s] any more", c->job.app);
-	if (ws_new(&c->ws, err) != 0 || preflight(c, err) != 0 ||
-	    capture_open_artifact(c, err) != 0)
-		goto out;
-	db_set_wait(c->db, CAPTURE_BUSY_MS);
-	if (c->kind->run(c, err) != 0)
-		goto out;
-	look_after(c);
-	ret = 0;
-out:
-	capture_detach(c);
-	ws_free(&c->ws);
-	snapshot_scan_free(&c->scan);
-	exchange_free(&c->exchange);
-	watchdog_stop(&c->watchdog);
-	db_set_wait(c->db, DB_BUSY_MS);
-	return ret;
-}
-
 /* Not worth failing for. */
 static void
 record_measure(struct capture *c)
@@ -481,6 +457,69 @@ record_measure(struct capture *c)
 	if (job_set_measured(c->db, c->job.id, &c->measure, &fault) != 0 &&
 	    fault.code != ERR_CONFLICT)
 		warn_once(c, "freeze and memory not recorded", &fault);
+}
+
+static void
+record_failure(struct capture *c, const struct err *why)
+{
+	const struct job_plan *plan = &c->plan;
+	struct err fault;
+
+	/* What was refused in the preflight shall tell the numbers, too. */
+	if (plan->attempts_len > 0 &&
+	    plan->attempts[plan->attempts_len - 1].outcome == OUTCOME_RUNNING)
+		(void)!job_set_plan(c->db, c->job.id, plan, NULL);
+	record_measure(c);
+	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
+		return;
+	if (fault.code != ERR_CONFLICT) {
+		log_error("capture", "failure not recorded: %s", fault.msg);
+		return;
+	}
+	/* It may have been canceled: then it is our turn to let go. */
+	if (job_release(c->db, c->conf->state_dir, c->job.id, &fault) != 0)
+		log_error("capture", "the end of the cancellation is not "
+		    "recorded: %s", fault.msg);
+}
+
+static void
+give_over(struct capture *c, const struct err *why)
+{
+	/* The file first: on a full disk its room is what the row needs. */
+	artifact_abandon(&c->artifact);
+	record_failure(c, why);
+}
+
+/* All that touches the app; it is left alone when this returns. */
+static int
+take(struct capture *c, struct err *err)
+{
+	int ret = -1;
+
+	c->app = conf_find_app(c->conf, c->job.app);
+	if (c->app == NULL) {
+		(void)err_set(err, ERR_NOT_FOUND,
+		    "the configuration has no [app %s] any more", c->job.app);
+		goto out;
+	}
+	if (ws_new(&c->ws, err) != 0 || preflight(c, err) != 0 ||
+	    capture_open_artifact(c, err) != 0)
+		goto out;
+	if (c->kind->run(c, err) != 0)
+		goto out;
+	look_after(c);
+	ret = 0;
+out:
+	snapshot_scan_free(&c->scan);
+	exchange_free(&c->exchange);
+	watchdog_stop(&c->watchdog);
+	db_set_wait(c->db, DB_BUSY_MS);
+	/* Leaving may take its time, and that is nobody's business. */
+	if (ret != 0)
+		give_over(c, err);
+	capture_detach(c);
+	ws_free(&c->ws);
+	return ret;
 }
 
 /* Whole on the disk, then in the row: in this order, so that a job that
@@ -510,29 +549,6 @@ keep(struct capture *c, struct err *err)
 		job_extension(c->job.kind), false, &fault) != 0)
 		log_warn("capture", "%s", fault.msg);
 	return -1;
-}
-
-static void
-record_failure(struct capture *c, const struct err *why)
-{
-	const struct job_plan *plan = &c->plan;
-	struct err fault;
-
-	/* What was refused in the preflight shall tell the numbers, too. */
-	if (plan->attempts_len > 0 &&
-	    plan->attempts[plan->attempts_len - 1].outcome == OUTCOME_RUNNING)
-		(void)!job_set_plan(c->db, c->job.id, plan, NULL);
-	record_measure(c);
-	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
-		return;
-	if (fault.code != ERR_CONFLICT) {
-		log_error("capture", "failure not recorded: %s", fault.msg);
-		return;
-	}
-	/* It may have been canceled: then it is our turn to let go. */
-	if (job_release(c->db, c->conf->state_dir, c->job.id, &fault) != 0)
-		log_error("capture", "the end of the cancellation is not "
-		    "recorded: %s", fault.msg);
 }
 
 /* The new file may be one too many.  What cannot be done is done by others. */
@@ -572,12 +588,12 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 		.predicted_peak_bytes = JOB_UNKNOWN,
 		.predicted_freeze_ms = JOB_UNKNOWN };
 	c.looked_ms = c.told_ms;
-	if (take(&c, err) == 0 && keep(&c, err) == 0) {
-		make_way(&c);
-		return 0;
+	if (take(&c, err) != 0)
+		return -1;
+	if (keep(&c, err) != 0) {
+		give_over(&c, err);
+		return -1;
 	}
-	/* The file first: on a full disk its room is what the row needs. */
-	artifact_abandon(&c.artifact);
-	record_failure(&c, err);
-	return -1;
+	make_way(&c);
+	return 0;
 }

@@ -68,20 +68,28 @@ run(struct capture *c, struct err *err)
 }
 
 /* Measured: up to 132 bytes a sample, with the functions met on the way. */
-static int
-prepare(struct capture *c, struct err *err)
+static int64_t
+predict(struct capture *c)
 {
 	const int64_t interval_us = c->job.interval_us != JOB_UNKNOWN ?
 	    c->job.interval_us : INTERVAL_US;
 
-	(void)err;
-	capture_add_attempt(c, METHOD_STREAM, OUTCOME_RUNNING, "");
 	c->plan.predicted_bytes = BASE_BYTES + c->job.duration_ms * 1000 /
 	    interval_us * SAMPLE_BYTES;
+	return c->plan.predicted_bytes;
+}
+
+/* There is one way. */
+static int
+prepare(struct capture *c, struct err *err)
+{
+	(void)err;
+	capture_add_attempt(c, METHOD_STREAM, OUTCOME_RUNNING, "");
 	return 0;
 }
 
 const struct capture_kind capture_cpu_profile = {
+	.predict = predict,
 	.prepare = prepare,
 	.run = run,
 	.event = NULL,

@@ -9,6 +9,7 @@
 #include "capture_parts.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 /* What of the copy's address space is left when it ran out of it: a part of
  * what it was given. */
 #define SPENT_SHARE 4
+#define STATE_AGAIN_MS 20
 /* The copy's own words, as far as they are passed on. */
 #define WORDS_MAX 160
 
@@ -360,14 +362,21 @@ ask_state(struct copy *copy)
 	struct err fault;
 
 	buf_init(&said, EVALUATE_BYTES_MAX);
-	if (c->cdp == NULL) {
-		copy->intake.has_lost_app = true;
-	} else if (evaluate(c->cdp, STATE, args, &limit, &said, &fault) == 0) {
+	fault.code = 0;
+	/* It closed its FIFO a moment before it was waited for. */
+	while (c->cdp != NULL && clock_mono_ms() < limit.deadline_ms) {
+		buf_reset(&said);
+		if (evaluate(c->cdp, STATE, args, &limit, &said, &fault) != 0)
+			break;
 		state = buf_str(&said);
-	} else if (fault.code == ERR_TARGET_EXITED) {
-		capture_detach(c);
-		copy->intake.has_lost_app = true;
+		if (strcmp(state, "running") != 0)
+			break;
+		(void)poll(NULL, 0, STATE_AGAIN_MS);
 	}
+	if (fault.code == ERR_TARGET_EXITED)
+		capture_detach(c);
+	if (c->cdp == NULL)
+		copy->intake.has_lost_app = true;
 	(void)end_of(copy, "ended without a word", state);
 	/* Nobody else kills a process that has most of what it may have. */
 	if (strcmp(state, "killed 9") == 0 && copy->cap_bytes > 0 &&

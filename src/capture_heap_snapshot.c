@@ -120,6 +120,16 @@ capture_froze(struct capture *c, int64_t ms)
 	c->measure.freeze_ms += ms;
 }
 
+/* The file is the same by every method. */
+static int64_t
+predict(struct capture *c)
+{
+	struct predict predict;
+
+	predict_snapshot(&c->facts, METHOD_STREAM, &predict);
+	return predict.file_bytes;
+}
+
 /* Would the app survive it?  The numbers are kept in any case. */
 static int
 guard(struct capture *c, struct err *err)
@@ -245,6 +255,7 @@ run(struct capture *c, struct err *err)
 }
 
 const struct capture_kind capture_heap_snapshot = {
+	.predict = predict,
 	.prepare = choose,
 	.run = run,
 	.event = on_event,

@@ -65,6 +65,7 @@ capture_look(const struct conf *conf, struct db *db, const char *app,
 {
 	struct capture c;
 	struct look look;
+	int ret;
 
 	memset(&c, 0, sizeof(c));
 	c.conf = conf;
@@ -80,8 +81,10 @@ capture_look(const struct conf *conf, struct db *db, const char *app,
 	if (uuid_v7(c.job.id, err) != 0)
 		return -1;
 	look_at(&c, &look);
+	exchange_free(&c.exchange);
+	ret = look_put(db, app, conf->pod, &look, err);
+	/* Nobody waits for it to leave. */
 	capture_detach(&c);
 	ws_free(&c.ws);
-	exchange_free(&c.exchange);
-	return look_put(db, app, conf->pod, &look, err);
+	return ret;
 }

@@ -17,7 +17,9 @@ static const char SEE[] =
     "let who='';try{who='user '+process.geteuid()+', groups '+"
     "process.getgroups().join(' ').slice(0,80)}catch{}"
     "try{if(!fs.lstatSync(path).isFIFO())return'NOFIFO '+who;"
-    "fs.accessSync(path,fs.constants.W_OK);return''}"
+    "fs.accessSync(path,fs.constants.W_OK);"
+    "const may=process.permission;"
+    "return may&&!may.has('fs.write',path)?'ERR_ACCESS_DENIED '+who:''}"
     "catch(e){return String(e.code)+' '+who}}";
 
 /* In words what the app sees. */
@@ -34,6 +36,11 @@ explain(const struct capture *c, const char *seen, struct err *err)
 		    "what podprof puts into exchange_dir %s: it must be the "
 		    "same directory at the same path for both (mount it into "
 		    "both containers)", dir);
+	if (strncmp(seen, "ERR_ACCESS_DENIED ", 18) == 0)
+		return err_set(err, ERR_TARGET_REFUSED, "the app runs with "
+		    "--permission and may not use exchange_dir %s: start it "
+		    "with --allow-fs-read and --allow-fs-write for it as well",
+		    dir);
 	if (strncmp(seen, "EACCES ", 7) == 0 || strncmp(seen, "EPERM ", 6) == 0)
 		return err_set(err, ERR_TARGET_REFUSED, "the app (%.120s) may "
 		    "not use exchange_dir %s: make it mode 2770 with a group "
@@ -76,7 +83,7 @@ capture_meet(struct capture *c, struct err *err)
 		return -1;
 	/* Looking lets nobody wait for us. */
 	if ((!c->is_looking && watchdog_start(c->app->exchange_dir,
-		&c->watchdog, err) != 0) || intake_open(&intake, c, false, err) != 0)
+		cdp_fd(c->cdp), &c->watchdog, err) != 0) || intake_open(&intake, c, false, err) != 0)
 		goto fail;
 	ret = ask_app(c, err);
 	intake_close(&intake);

@@ -27,6 +27,9 @@
 struct capture;
 
 struct capture_kind {
+	/* About how large the file will be, as captured, in bytes; facts tell
+	 * of the app. */
+	int64_t (*predict)(struct capture *capture);
 	/*
 	 * What is known of the app is in facts: decide how it is done, and put
 	 * that into plan.  Nothing is frozen yet.  Errors: those of cdp.h,

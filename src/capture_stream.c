@@ -17,6 +17,15 @@ check(struct capture *c, struct err *err)
 	return 0;
 }
 
+/* Killed in the middle, we would leave the session while the app sends. */
+static int
+prepare(struct capture *c, struct err *err)
+{
+	if (c->watchdog != NULL)
+		return 0;
+	return watchdog_start("", cdp_fd(c->cdp), &c->watchdog, err);
+}
+
 static int
 sink(void *ctx, const void *data, size_t len, struct err *err)
 {
@@ -63,5 +72,6 @@ run(struct capture *c, struct err *err)
 const struct capture_method capture_stream = {
 	.method = METHOD_STREAM,
 	.check = check,
+	.prepare = prepare,
 	.run = run,
 };

@@ -19,6 +19,8 @@ struct cdp {
 	int64_t heard_ms;	/* when the last byte came */
 	int64_t ticked_ms;
 	bool exiting;
+	int owed;		/* replies that are to come, also to calls that
+				 * were given up */
 
 	/* The call that is running. */
 	int64_t id;		/* 0: none */
@@ -80,6 +82,8 @@ on_message(struct cdp *cdp, struct err *err)
 		return -1;
 	}
 	if (json_get(message, "id") != NULL) {
+		if (cdp->owed > 0)
+			cdp->owed--;
 		if (cdp->id != 0 && cdp->reply == NULL &&
 		    json_int(json_get(message, "id"), 0) == cdp->id) {
 			cdp->reply = message;
@@ -137,18 +141,6 @@ out:
 	return ret;
 }
 
-void
-cdp_close(struct cdp **cdp)
-{
-	if (cdp == NULL || *cdp == NULL)
-		return;
-	ws_disconnect((*cdp)->ws);
-	jsoncut_free(&(*cdp)->cut);
-	json_free(&(*cdp)->reply);
-	free(*cdp);
-	*cdp = NULL;
-}
-
 bool
 cdp_is_exiting(const struct cdp *cdp)
 {
@@ -172,6 +164,45 @@ serve(struct cdp *cdp, int64_t until_ms, struct err *err)
 	return cdp->handler.tick(cdp->handler.ctx, err);
 }
 
+/* See cdp.h.  An app that is exiting waits for us to leave. */
+static void
+linger(struct cdp *cdp)
+{
+	const int64_t began_ms = clock_mono_ms();
+	int64_t now_ms = began_ms;
+	struct err err;
+
+	cdp->handler = (struct cdp_handler){ NULL, NULL, NULL };
+	cdp->stream = NULL;
+	cdp->heard_ms = began_ms;
+	while (cdp->owed > 0 && !cdp->exiting &&
+	    now_ms - cdp->heard_ms < CDP_LINGER_MS &&
+	    now_ms - began_ms < CDP_LINGER_MAX_MS) {
+		if (serve(cdp, cdp->heard_ms + CDP_LINGER_MS, &err) != 0)
+			break;
+		now_ms = clock_mono_ms();
+	}
+}
+
+void
+cdp_close(struct cdp **cdp)
+{
+	if (cdp == NULL || *cdp == NULL)
+		return;
+	linger(*cdp);
+	ws_disconnect((*cdp)->ws);
+	jsoncut_free(&(*cdp)->cut);
+	json_free(&(*cdp)->reply);
+	free(*cdp);
+	*cdp = NULL;
+}
+
+int
+cdp_fd(const struct cdp *cdp)
+{
+	return ws_fd(cdp->ws);
+}
+
 static int
 send_call(struct cdp *cdp, const char *method, const char *params,
     struct err *err)
@@ -189,6 +220,8 @@ send_call(struct cdp *cdp, const char *method, const char *params,
 	if (buf_addc(&text, '}', err) != 0)
 		goto out;
 	ret = ws_send(cdp->ws, text.data, text.len, err);
+	if (ret == 0)
+		cdp->owed++;
 out:
 	buf_fini(&text);
 	return ret;

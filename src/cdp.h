@@ -49,8 +49,21 @@ MUST int cdp_open(struct ws *ws, const struct ws_address *address,
     const char *path, int64_t deadline_ms, const struct cdp_handler *handler,
     struct cdp **ret_cdp, struct err *err);
 
-/* Disconnect, so that nothing of us weighs on the app.  NULL is allowed. */
+/*
+ * Disconnect, so that nothing of us weighs on the app.  NULL is allowed.
+ *
+ * Node 18 to 22 may crash if a session ends at the moment when it sends
+ * something on it (its inspector's thread writes to a socket that it has just
+ * forgotten).  So what was called is waited for, and thrown away: until nothing
+ * is owed, or was heard for CDP_LINGER_MS; in all CDP_LINGER_MAX_MS at most.
+ */
+#define CDP_LINGER_MS 2000
+#define CDP_LINGER_MAX_MS 600000
 void cdp_close(struct cdp **cdp);
+
+/* The connection's socket, for who takes care that it stays open when this
+ * process ends; -1 if there is none. */
+int cdp_fd(const struct cdp *cdp);
 
 /* How long a call may take. */
 struct cdp_limit {

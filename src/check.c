@@ -15,16 +15,20 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "artifact.h"
 #include "clock.h"
 #include "db.h"
 #include "err.h"
+#include "exchange.h"
+#include "file.h"
 #include "job.h"
 #include "str.h"
 #include "token.h"
 
+#define ADDON "podprof-fork.node"
 #define TEXT_MAX 1024
 #define GROUPS_MAX 256
 #define INSPECTOR_MAX 512	/* more than its syntax has room for */
@@ -189,22 +193,23 @@ check_state(struct check *check)
 	}
 }
 
-/* May that user read it, by owner, group or other bits? */
+/* May that user do it, by owner, group or other bits?  want: 4 read, 2 write,
+ * 1 enter, or more of them. */
 static bool
-may_read(uid_t uid, const struct stat *st)
+may(uid_t uid, const struct stat *st, mode_t want)
 {
 	const struct passwd *user = getpwuid(uid);
 	gid_t groups[GROUPS_MAX];
 	int len = GROUPS_MAX, i;
 
 	if (uid == st->st_uid)
-		return (st->st_mode & S_IRUSR) != 0;
+		return (st->st_mode >> 6 & want) == want;
 	if (user != NULL &&
 	    getgrouplist(user->pw_name, user->pw_gid, groups, &len) >= 0)
 		for (i = 0; i < len; i++)
 			if (groups[i] == st->st_gid)
-				return (st->st_mode & S_IRGRP) != 0;
-	return (st->st_mode & S_IROTH) != 0;
+				return (st->st_mode >> 3 & want) == want;
+	return (st->st_mode & want) == want;
 }
 
 static void
@@ -221,7 +226,7 @@ check_tokens_mode(struct check *check, const char *path)
 		    "others can write %s and let themselves in: chmod 0640 %s",
 		    path, path);
 	if (!check->owner_known || check->owner == 0 ||
-	    may_read(check->owner, &st))
+	    may(check->owner, &st, 4))
 		return;
 	owner = getpwuid(check->owner);
 	if (owner != NULL)
@@ -403,6 +408,169 @@ check_inspector(struct check *check, const char *what, const char *inspector)
 		    strerror(errnum));
 }
 
+/* A method that cannot be had: one by name has nothing else to try. */
+static enum check_status
+lacking(const struct conf_app *app)
+{
+	return app->method == METHOD_AUTO ? CHECK_WARN : CHECK_FAIL;
+}
+
+static const char *
+consequence(const struct conf_app *app)
+{
+	return app->method == METHOD_AUTO ?
+	    "every heap snapshot freezes the app" :
+	    "every heap snapshot fails";
+}
+
+/* It is beside podprof-capture: that is here where nothing is installed yet. */
+static void
+check_addon(struct check *check, const char *what, const struct conf_app *app)
+{
+	char here[ARTIFACT_PATH_MAX];
+	const char *path = PODPROF_LIBEXECDIR "/" ADDON;
+
+	if (file_beside_program("podprof-capture", here, sizeof(here), NULL) ==
+		0 && access(here, F_OK) == 0 &&
+	    file_beside_program(ADDON, here, sizeof(here), NULL) == 0)
+		path = here;
+	if (access(path, R_OK) == 0)
+		return;
+	found(check, lacking(app), what, "%s (%s), so %s: method fork needs "
+	    "it; install podprof anew", path, strerror(errno),
+	    app->method == METHOD_AUTO ? "method fork is never taken" :
+					 consequence(app));
+}
+
+/* Can podprof make its directories there? */
+static bool
+check_exchange_use(struct check *check, const char *what,
+    const struct conf_app *app, const struct stat *st)
+{
+	const char *dir = app->exchange_dir;
+	char owner[64], user[64], group[64];
+	struct err err;
+
+	if (!check->as_root) {
+		if (exchange_check(dir, &err) == 0)
+			return true;
+		found(check, lacking(app), what, "%s; so %s", err.msg,
+		    consequence(app));
+		return false;
+	}
+	if (!check->owner_known || check->owner == 0 ||
+	    may(check->owner, st, 7))
+		return true;
+	format_user(check->owner, owner);
+	format_user(st->st_uid, user);
+	format_group(st->st_gid, group);
+	found(check, lacking(app), what, "exchange_dir %s (%s:%s %04o) cannot "
+	    "be used by %s, who owns %s, so %s: chmod 2770 %s, with a group "
+	    "that %s and the app share", dir, user, group,
+	    (unsigned)(st->st_mode & 07777), owner, check->conf->state_dir,
+	    consequence(app), dir, owner);
+	return false;
+}
+
+/* The group that what podprof makes has where no directory gives another. */
+static gid_t
+service_group(const struct check *check)
+{
+	const struct passwd *user;
+
+	if (!check->as_root)
+		return getegid();
+	user = check->owner_known ? getpwuid(check->owner) : NULL;
+	return user != NULL ? user->pw_gid : (gid_t)-1;
+}
+
+/* Can the app use what podprof makes, and nobody else? */
+static bool
+check_exchange_mode(struct check *check, const char *what, const char *dir,
+    const struct stat *st)
+{
+	bool good = true;
+
+	if ((st->st_mode & (S_IXGRP | S_IXOTH)) == 0) {
+		found(check, CHECK_WARN, what, "exchange_dir %s (%04o) can be "
+		    "entered by its owner only, so the app cannot use it "
+		    "unless it runs as the same user: chmod 2770 %s, with a "
+		    "group that podprof and the app share", dir,
+		    (unsigned)(st->st_mode & 07777), dir);
+		return false;
+	}
+	if ((st->st_mode & S_ISGID) == 0 &&
+	    st->st_gid != service_group(check)) {
+		found(check, CHECK_WARN, what, "exchange_dir %s is not "
+		    "set-group-ID, so what podprof makes there has podprof's "
+		    "own group, and the app cannot use it unless it runs as "
+		    "the same user or in that group: chmod g+s %s, with a "
+		    "group that both are in", dir, dir);
+		good = false;
+	}
+	if ((st->st_mode & S_IWOTH) != 0 && (st->st_mode & S_ISVTX) == 0) {
+		found(check, CHECK_WARN, what, "exchange_dir %s (%04o) can be "
+		    "written by everybody: who sees it can put an addon of "
+		    "his in place of podprof's, and the app loads it. On a "
+		    "host: chmod 2770 %s. An emptyDir of Kubernetes is so, "
+		    "and is seen by nobody but the pod's containers that "
+		    "mount it", dir, (unsigned)(st->st_mode & 07777), dir);
+		good = false;
+	}
+	return good;
+}
+
+static bool
+check_exchange_mount(struct check *check, const char *what,
+    const struct conf_app *app)
+{
+	struct statvfs fs;
+
+	if (app->method == METHOD_DIRECT ||
+	    statvfs(app->exchange_dir, &fs) != 0 ||
+	    (fs.f_flag & ST_NOEXEC) == 0)
+		return true;
+	found(check, lacking(app), what, "exchange_dir %s is mounted noexec, "
+	    "so the app can load no addon from it, and %s: mount it without "
+	    "noexec, or set exchange_dir to another place", app->exchange_dir,
+	    app->method == METHOD_AUTO ? "method fork is never taken" :
+					 consequence(app));
+	return false;
+}
+
+static void
+check_exchange(struct check *check, const char *what,
+    const struct conf_app *app)
+{
+	const char *dir = app->exchange_dir;
+	struct stat st;
+	bool good;
+
+	if (lstat(dir, &st) != 0) {
+		found(check, lacking(app), what, "exchange_dir %s (%s), so %s: "
+		    "make it with: install -d -m 2770 -o podprof -g GROUP %s, "
+		    "where podprof and the app are in GROUP%s", dir,
+		    strerror(errno), consequence(app), dir,
+		    app->method == METHOD_AUTO ? "; or set method to stream, "
+		    "if that is meant" : "");
+		return;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		found(check, lacking(app), what, "exchange_dir %s is %s, so "
+		    "%s: set it to a directory", dir, S_ISLNK(st.st_mode) ?
+		    "a symbolic link, and none is followed" : "no directory",
+		    consequence(app));
+		return;
+	}
+	if (!check_exchange_use(check, what, app, &st))
+		return;
+	good = check_exchange_mode(check, what, dir, &st);
+	good = check_exchange_mount(check, what, app) && good;
+	if (good)
+		found(check, CHECK_OK, what, "exchange_dir %s (%04o)", dir,
+		    (unsigned)(st.st_mode & 07777));
+}
+
 static void
 check_app(struct check *check, const struct conf_app *app)
 {
@@ -410,11 +578,11 @@ check_app(struct check *check, const struct conf_app *app)
 
 	(void)snprintf(what, sizeof(what), "app %s", app->name);
 	check_inspector(check, what, app->inspector);
-	if (app->method == METHOD_FORK || app->method == METHOD_DIRECT)
-		found(check, CHECK_FAIL, what,
-		    "method %s is not in effect yet: every capture is "
-		    "refused; set it to auto",
-		    conf_method_name(app->method));
+	if (app->method == METHOD_STREAM)
+		return;
+	check_exchange(check, what, app);
+	if (app->method != METHOD_DIRECT)
+		check_addon(check, what, app);
 }
 
 bool

@@ -24,13 +24,13 @@ typedef void check_report_fn(void *ctx, enum check_status status,
     const char *what, const char *text);
 
 /*
- * Look at the directories, the tokens file, the database and each app's
- * inspector.
+ * Look at the directories, the tokens file, the database and, for each app,
+ * its inspector and what its method needs.
  *
  * Run by root it makes and writes nothing, and reports owners and modes:
  * what root makes, the service could not use.  Else it looks as the service
- * would: state_dir is written to, and the database's schema brought up to
- * date.
+ * would: state_dir and exchange_dir are written to, and the database's schema
+ * brought up to date.
  *
  * Returns true if nothing failed.
  */

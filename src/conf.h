@@ -137,7 +137,7 @@ MUST int conf_template(struct buf *out, struct err *err);
 const char *conf_ignored_variable(const struct conf *conf, size_t index);
 
 /* Keys that are given but have no effect in this version, "[limits]
- * store_bytes", in the table's order; NULL after the last.  index counts from
+ * x", in the table's order; NULL after the last.  index counts from
  * 0. */
 const char *conf_idle_key(const struct conf *conf, size_t index);
 

@@ -87,10 +87,11 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    .sentence = "Where the inspector of the Node.js process listens."},
 	{SECTION_APP, "method", KIND_WORD, IN_APP(method), "auto",
 	    .words = method_words,
-	    .sentence = "How a heap snapshot is taken: \"auto\" and \"stream\" "
-	    "read it through the inspector. Not in effect yet: \"fork\" and "
-	    "\"direct\" are accepted here, and each capture with them is "
-	    "refused."},
+	    .sentence = "How a heap snapshot is taken: \"fork\" in a forked "
+	    "copy of the app, which itself goes on; \"direct\" by the app, "
+	    "which waits, into a FIFO in exchange_dir; \"stream\" through the "
+	    "inspector, while the app waits; \"auto\" by the first of these "
+	    "that works."},
 	{SECTION_APP, "activate", KIND_WORD, IN_APP(activate), "never",
 	    .words = activate_words,
 	    .sentence = "whether a closed inspector may be "
@@ -105,9 +106,9 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	{SECTION_APP, "exchange_dir", KIND_TEXT, IN_APP(exchange_dir),
 	    "/run/podprof/exchange", .check = check_path,
 	    .form = "Absolute path.",
-	    .sentence = "a directory that podprof and the "
-	    "app both see at this path. No method uses one.",
-	    .idle = true},
+	    .sentence = "A directory that podprof and the app both see at "
+	    "this path, for the methods fork and direct: 2770, with a group "
+	    "that both are in."},
 	{SECTION_APP, "health_url", KIND_TEXT, IN_APP(health_url), "",
 	    .check = check_url, .form = "http://HOST:PORT/PATH; or empty.",
 	    .sentence = "the app's own health address. "
@@ -144,9 +145,8 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    .sentence = "A job that takes longer than this fails."},
 	{SECTION_LIMITS, "memory_guard", KIND_SWITCH, IN_CONF(memory_guard),
 	    "on", .words = switch_words,
-	    .sentence = "refuse a heap snapshot that the "
-	    "app may not have the memory for. None is refused.",
-	    .idle = true},
+	    .sentence = "Refuse a heap snapshot that the app may not have "
+	    "the memory for."},
 	{SECTION_LIMITS, "profiles", KIND_INT, IN_CONF(profiles), "32", 1, 1000,
 	    .sentence = "Profiles of one app that run at the same time."},
 	{SECTION_LIMITS, "downloads", KIND_INT, IN_CONF(downloads), "32", 1,

@@ -17,11 +17,11 @@
 #define PEAK_BYTES_PER_NODE 600
 #define FILE_BYTES_PER_NODE 96
 /* On a core that is free. */
-#define DIRECT_NS_PER_NODE 3500
-#define STREAM_NS_PER_NODE 4000
+#define DIRECT_NS_PER_NODE 4000
+#define STREAM_NS_PER_NODE 4600
 /* The inside of the addon. */
-#define FORK_BASE_MS 5
-#define FORK_MS_PER_GB 30
+#define FORK_BASE_MS 2
+#define FORK_MS_PER_GB 100
 /* Of the app's memory, what it and its copy write to meanwhile: that is there
  * twice. */
 #define FORK_COPIED_PERCENT 50

@@ -80,17 +80,20 @@ struct snapshot_scan {
 	int64_t offset;		/* of the byte that is looked at */
 	struct buf head;
 	int64_t nodes, edges;	/* -1: not known yet */
-	int64_t due[MEMBERS_LEN];	/* numbers in nodes, and in edges */
-	int64_t count;		/* numbers in this member */
+	int64_t due[MEMBERS_LEN];	/* elements; INT64_MAX: any number */
+	int64_t count;		/* elements in this member so far */
 };
 
 int
 snapshot_scan_new(struct snapshot_scan **ret_scan, struct err *err)
 {
 	struct snapshot_scan *scan = calloc(1, sizeof(*scan));
+	size_t i;
 
 	if (scan == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a scanner");
+	for (i = 0; i < MEMBERS_LEN; i++)
+		scan->due[i] = INT64_MAX;
 	scan->state = BEFORE;
 	scan->member = OTHER;
 	scan->nodes = scan->edges = -1;
@@ -174,8 +177,8 @@ finish_member(struct snapshot_scan *scan)
 
 	if (member == HEAD)
 		return finish_head(scan);
-	if ((member == NODES || member == EDGES) &&
-	    scan->count != scan->due[member])
+	if (scan->count < scan->due[member] &&
+	    (member == NODES || member == EDGES))
 		return "there are fewer numbers than its head says";
 	return NULL;
 }
@@ -237,8 +240,8 @@ step_value(struct snapshot_scan *scan, char c)
 		return "its value is of another type";
 	if (scan->depth == 2 && elements != NULL && strchr(elements, c) == NULL)
 		return "an element is of another type";
-	if (scan->depth == 2)
-		scan->count++;
+	if (scan->depth == 2 && scan->count++ == scan->due[scan->member])
+		return "there are more numbers than its head says";
 	switch (c) {
 	case '{':
 	case '[':
@@ -473,6 +476,8 @@ skip_numbers(struct snapshot_scan *scan, const char *at, const char *end)
 	uint64_t digit = 0x80, zero = scan->state == ZERO ? 0x80 : 0;
 	uint64_t begins, word, is_digit, zeros, turns, wanted;
 	uint64_t comma_due = HIGH;	/* or 0: a number is */
+	const int64_t due = scan->due[scan->member];
+	int64_t more;
 
 	for (; end - at >= 8; at += 8) {
 		word = load(at);
@@ -485,13 +490,15 @@ skip_numbers(struct snapshot_scan *scan, const char *at, const char *end)
 		if ((is_digit | turns | equal(word, '\n')) != HIGH)
 			break;
 		wanted = turns & (odd(turns) ^ comma_due);
-		if (begins != wanted || ((zeros << 8 | zero) & is_digit) != 0)
+		more = (int64_t)((begins >> 7) * EACH(1) >> 56);
+		if (begins != wanted || more > due - scan->count ||
+		    ((zeros << 8 | zero) & is_digit) != 0)
 			break;
 		digit = is_digit >> 56;
 		zero = zeros >> 56;
 		if (odd(turns) >> 63 != 0)
 			comma_due = ~comma_due & HIGH;
-		scan->count += (int64_t)((begins >> 7) * EACH(1) >> 56);
+		scan->count += more;
 	}
 	if (digit != 0)
 		scan->state = zero != 0 ? ZERO : WHOLE;
@@ -610,10 +617,7 @@ snapshot_scan_feed(struct snapshot_scan *scan, const void *data, size_t len,
 		next = skip(scan, at, end);
 		scan->offset += next - at;
 		at = next;
-		if ((scan->member == NODES || scan->member == EDGES) &&
-		    scan->count > scan->due[scan->member])
-			wrong = "there are more numbers than its head says";
-		if (at == end || wrong != NULL)
+		if (at == end)
 			break;
 		if (scan->member == HEAD)
 			wrong = keep_head(scan, *at);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "log.h"
 
 #define PROGRAM "podprof-capture"
@@ -31,31 +32,6 @@ static const char *const kept_variables[] = {
 	"LSAN_OPTIONS",
 	"UBSAN_OPTIONS",
 };
-
-/* The program beside ours.  After an upgrade the kernel shows our own name as
- * "… (deleted)"; the directory before the last '/' is right all the same. */
-static int
-find_program(char out[PATH_MAX], struct err *err)
-{
-	char self[PATH_MAX];
-	char *slash;
-	ssize_t n;
-
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n < 0)
-		return err_set_errno(err, ERR_INTERNAL, errno,
-		    "cannot tell where " PROGRAM " is: /proc/self/exe");
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash == NULL)
-		return err_set(err, ERR_INTERNAL, "cannot tell where "
-		    PROGRAM " is: /proc/self/exe is \"%s\"", self);
-	*slash = '\0';
-	if (snprintf(out, PATH_MAX, "%s/" PROGRAM, self) >= PATH_MAX)
-		return err_set(err, ERR_INTERNAL,
-		    "cannot start " PROGRAM ": %s: path too long", self);
-	return 0;
-}
 
 static bool
 is_kept(const char *variable)
@@ -242,7 +218,7 @@ spawn_capture(const struct conf *conf, enum spawn_task task,
 	pid_t pid;
 	int errnum;
 
-	if (find_program(program, err) != 0)
+	if (file_beside_program(PROGRAM, program, sizeof(program), err) != 0)
 		return -1;
 	if (log == SPAWN_LOG_FILE &&
 	    prepare_log(conf->state_dir, log_path, err) != 0)

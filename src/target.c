@@ -121,7 +121,7 @@ static const char ASK[] =
     "tell('arch', () => p.arch);\n"
     /* The last one counts, and the command line is read last. */
     "tell('addonsOff', () => [p.env.NODE_OPTIONS || '', ...p.execArgv]\n"
-    "  .join(' ').replace(/_/g, '-').split(/[ \\n\\t]+/).reduce((off, word) =>\n"
+    "  .join(' ').replace(/_/g, '-').split(' ').reduce((off, word) =>\n"
     "  word === '--no-addons' ? 1 : word === '--addons' ? 0 : off, 0));\n"
     "const status = name => field(read('/proc/self/status'), name) * 1024;\n"
     "tell('rss', () => status('VmRSS:'));\n"

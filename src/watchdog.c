@@ -32,6 +32,7 @@
 
 #define READY_MS 10000	/* for a program to start on a busy machine */
 #define SLICE_MS 500
+#define SESSION_FD 3
 #define LOOK_MS 20	/* between two looks, where there is no pidfd */
 
 struct watchdog {
@@ -41,11 +42,13 @@ struct watchdog {
 	bool is_lost;
 };
 
-/* The sockets' end on 0, nothing on 1, our stderr, if we have one, on 2. */
+/* The sockets' end on 0, nothing on 1, our stderr, if we have one, on 2, and
+ * the session, if there is one, on 3. */
 static int
-add_actions(posix_spawn_file_actions_t *actions, int fd, bool has_stderr)
+add_actions(posix_spawn_file_actions_t *actions, int fd, int session_fd,
+    bool has_stderr)
 {
-	int errnum;
+	int errnum, free_fd = SESSION_FD;
 
 	errnum = posix_spawn_file_actions_adddup2(actions, fd, 0);
 	if (errnum == 0)
@@ -56,8 +59,14 @@ add_actions(posix_spawn_file_actions_t *actions, int fd, bool has_stderr)
 		    "/dev/null", O_WRONLY, 0);
 	else if (errnum == 0) /* onto itself: takes close-on-exec away */
 		errnum = posix_spawn_file_actions_adddup2(actions, 2, 2);
+	if (errnum == 0 && session_fd >= 0) {
+		errnum = posix_spawn_file_actions_adddup2(actions, session_fd,
+		    SESSION_FD);
+		free_fd++;
+	}
 	if (errnum == 0)
-		errnum = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+		errnum = posix_spawn_file_actions_addclosefrom_np(actions,
+		    free_fd);
 	return errnum;
 }
 
@@ -90,7 +99,8 @@ arg(const char *s)
 
 /* 0, or an errno. */
 static int
-spawn(const char *exchange_dir, int fd, bool has_stderr, pid_t *ret_pid)
+spawn(const char *exchange_dir, int fd, int session_fd, bool has_stderr,
+    pid_t *ret_pid)
 {
 	char *argv[ARGS + 1] = {
 		arg(NAME), arg(OPTION), arg(exchange_dir),
@@ -109,7 +119,7 @@ spawn(const char *exchange_dir, int fd, bool has_stderr, pid_t *ret_pid)
 		(void)posix_spawn_file_actions_destroy(&actions);
 		return errnum;
 	}
-	errnum = add_actions(&actions, fd, has_stderr);
+	errnum = add_actions(&actions, fd, session_fd, has_stderr);
 	if (errnum == 0)
 		errnum = set_attributes(&attr);
 	if (errnum == 0)
@@ -144,8 +154,8 @@ wait_ready(int fd, struct err *err)
 }
 
 int
-watchdog_start(const char *exchange_dir, struct watchdog **ret_watchdog,
-    struct err *err)
+watchdog_start(const char *exchange_dir, int session_fd,
+    struct watchdog **ret_watchdog, struct err *err)
 {
 	bool has_stderr = fcntl(2, F_GETFD) >= 0;
 	struct watchdog *watchdog = NULL;
@@ -165,7 +175,8 @@ watchdog_start(const char *exchange_dir, struct watchdog **ret_watchdog,
 		goto out;
 	}
 	watchdog->fd = fds[0];
-	errnum = spawn(exchange_dir, fds[1], has_stderr, &watchdog->pid);
+	errnum = spawn(exchange_dir, fds[1], session_fd, has_stderr,
+	    &watchdog->pid);
 	(void)close(fds[1]);
 	if (errnum != 0) {
 		watchdog->pid = -1;
@@ -294,16 +305,16 @@ charge_ended(const struct charge *charge, int max_ms)
  * frozen together, a container that is paused, it is one slice.
  */
 static bool
-watch(void)
+watch(bool is_patient)
 {
 	struct pollfd wait = {.fd = 0, .events = POLLIN};
 	int silent = 0, n;
 	char beats[64];
 	ssize_t len;
 
-	while (silent < WATCHDOG_MS / SLICE_MS) {
+	while (is_patient || silent < WATCHDOG_MS / SLICE_MS) {
 		n = poll(&wait, 1, SLICE_MS);
-		if (n == 0)
+		if (n == 0 && !is_patient)
 			silent++;
 		if (n <= 0)
 			continue;
@@ -317,9 +328,9 @@ watch(void)
 }
 
 static void
-watch_over(const struct charge *charge)
+watch_over(const struct charge *charge, bool is_patient)
 {
-	if (!watch()) {
+	if (!watch(is_patient)) {
 		log_error("watchdog", "podprof-capture (pid %d) has not moved "
 		    "for %d ms, while the app may wait for it: killed. Was it "
 		    "stopped, or is the disk of state_dir hung?",
@@ -333,12 +344,36 @@ watch_over(const struct charge *charge)
 	(void)charge_ended(charge, -1);
 }
 
+/* Until the app has nothing more to say on the session. */
+static void
+drain_session(void)
+{
+	struct pollfd wait = {.fd = SESSION_FD, .events = POLLIN};
+	const int64_t end_ms = clock_mono_ms() + WATCHDOG_QUIET_MAX_MS;
+	char piece[65536];
+	ssize_t len = 1;
+	int n = 1;
+
+	if (fcntl(SESSION_FD, F_GETFD) < 0)
+		return;
+	while (len != 0 && n != 0 && clock_mono_ms() < end_ms) {
+		n = poll(&wait, 1, WATCHDOG_QUIET_MS);
+		if (n > 0)
+			len = recv(SESSION_FD, piece, sizeof(piece),
+			    MSG_DONTWAIT);
+		if (len < 0 && errno != EAGAIN && errno != EINTR)
+			break;
+	}
+	(void)close(SESSION_FD);
+}
+
 int
 watchdog_main(int argc, char *argv[])
 {
 	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM,
 	    SIGPIPE, SIGUSR1, SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU};
 	struct charge charge;
+	int status = 0;
 	struct err err;
 	size_t i;
 
@@ -358,12 +393,15 @@ watchdog_main(int argc, char *argv[])
 	log_bind(argv[4], argv[5]);
 	if (charge_open(&charge)) {
 		if (send(0, "", 1, MSG_NOSIGNAL) == 1)
-			watch_over(&charge);
+			watch_over(&charge, argv[2][0] == '\0');
 		if (charge.pidfd >= 0)
 			(void)close(charge.pidfd);
 	}
-	if (exchange_sweep(argv[2], &err) == 0)
-		return 0;
-	log_error("watchdog", "%s", err.msg);
-	return 1;
+	/* First those who wait for us. */
+	if (argv[2][0] != '\0' && exchange_sweep(argv[2], &err) != 0) {
+		log_error("watchdog", "%s", err.msg);
+		status = 1;
+	}
+	drain_session();
+	return status;
 }

@@ -10,6 +10,11 @@
  *	podprof-capture ends		sweeps the exchange directory
  *	no beat for WATCHDOG_MS		kills podprof-capture, then sweeps
  *	watchdog_stop()			ends
+ *
+ * It also keeps the session's socket open when podprof-capture is killed, reads
+ * what comes and throws it away, and closes it when nothing came for
+ * WATCHDOG_QUIET_MS: an app that sends something at the moment when a session
+ * ends may crash (see cdp_close()), and one that is killed leaves just then.
  */
 #ifndef PODPROF_WATCHDOG_H
 #define PODPROF_WATCHDOG_H
@@ -18,6 +23,8 @@
 
 /* podprof-capture may be silent for so long. */
 #define WATCHDOG_MS 5000
+#define WATCHDOG_QUIET_MS 2000
+#define WATCHDOG_QUIET_MAX_MS 600000
 /* It beats so often at most; a call in between does nothing. */
 #define WATCHDOG_BEAT_MS 500
 
@@ -26,10 +33,12 @@ struct watchdog;
 /*
  * Start it for this process.  It watches from when this returns.
  *
- * exchange_dir  what it sweeps: [app] exchange_dir.
+ * exchange_dir  what it sweeps: [app] exchange_dir; "": nothing, and as no app
+ *               waits for us then, it has patience with us.
+ * session_fd    borrowed: the session's socket; -1: none.
  * ERR_INTERNAL  it cannot be started, with the reason
  */
-MUST int watchdog_start(const char *exchange_dir,
+MUST int watchdog_start(const char *exchange_dir, int session_fd,
     struct watchdog **ret_watchdog, struct err *err);
 
 /* We are alive.  Cheap; never blocks.  NULL is allowed. */

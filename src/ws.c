@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <libwebsockets.h>
 
@@ -417,6 +418,13 @@ ws_service(struct ws *ws, int64_t until_ms, struct err *err)
 	return 0;
 }
 
+int
+ws_fd(const struct ws *ws)
+{
+	return ws->state == STATE_OPEN && ws->wsi != NULL ?
+	    (int)lws_get_socket_fd(ws->wsi) : -1;
+}
+
 void
 ws_disconnect(struct ws *ws)
 {
@@ -427,6 +435,8 @@ ws_disconnect(struct ws *ws)
 	while (ws->state == STATE_OPEN && ws->out != NULL &&
 	    clock_mono_ms() < until_ms)
 		turn(ws, until_ms);
+	if (ws_fd(ws) >= 0)
+		(void)shutdown(ws_fd(ws), SHUT_RDWR);
 	drop(ws);
 	free(ws->out);
 	ws->out = NULL;

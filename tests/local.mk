@@ -21,8 +21,10 @@ UNIT_FRONT =
 include tests/unit/src.mk
 include tests/unit/store.mk
 include tests/unit/capture.mk
+include tests/unit/addon.mk
 include tests/unit/fcgi.mk
 include tests/fuzz/local.mk
+include tests/bench/local.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_SRC) $(UNIT_FRONT)
@@ -30,18 +32,22 @@ TESTS += $(UNIT_SRC) $(UNIT_FRONT)
 endif
 
 LINTS = tests/lint/layers.sh tests/lint/headers.sh tests/lint/config.sh \
-	tests/lint/schema.sh tests/lint/man.sh
+	tests/lint/schema.sh tests/lint/man.sh tests/lint/addon.sh
 TESTS += $(LINTS) tests/e2e/cli.sh
 EXTRA_DIST += $(LINTS) tests/unit/test.h tests/run tests/soak
 EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2e/run.py \
 	tests/e2e/harness.py tests/e2e/fastcgi.py tests/e2e/soak.py \
 	tests/e2e/case_artifact.py tests/e2e/case_auth.py \
 	tests/e2e/case_delete.py tests/e2e/case_deploy.py \
-	tests/e2e/case_failure.py tests/e2e/case_hostile.py \
+	tests/e2e/case_failure.py tests/e2e/case_fork.py \
+	tests/e2e/case_hostile.py \
 	tests/e2e/case_idempotency.py tests/e2e/case_jobs.py \
 	tests/e2e/case_links.py tests/e2e/case_list.py \
-	tests/e2e/case_load.py tests/e2e/case_papi.py \
+	tests/e2e/case_load.py tests/e2e/case_methods.py \
+	tests/e2e/case_nodes.py tests/e2e/case_papi.py \
+	tests/e2e/busy-app.js tests/e2e/musl-libstdc++.c tests/nodes.sh \
 	tests/e2e/case_recovery.py tests/e2e/case_retention.py \
 	tests/e2e/case_sendfile.py tests/e2e/case_state.py \
+	tests/e2e/stress.py tests/e2e/load-app.js \
 	tests/e2e/browser-fetch.mjs tests/e2e/read-snapshot.js \
 	tests/e2e/devtools-read.mjs

@@ -85,6 +85,33 @@ npm_package()
 	: >"$build/npm/$1/done"
 }
 
+# Debian's own nodejs with what it needs, unpacked and not installed; sets
+# debian, or leaves it empty where there are no such packages.
+debian_node()
+{
+	debian=
+	version=$(apt-cache madison nodejs 2>/dev/null |
+		awk '$3 ~ /dfsg/ && !found { print $3; found = 1 }')
+	[ -n "$version" ] || return 0
+	debian=$build/debian/$version
+	[ ! -e "$debian/done" ] || return 0
+	rm -rf "$debian"
+	mkdir -p "$debian"
+	library=$(apt-cache show "nodejs=$version" |
+		sed -n 's/^Depends:.*\(libnode[0-9]*\).*/\1/p')
+	# shellcheck disable=SC2086 # an empty list
+	(cd "$debian" && apt-get download "nodejs=$version" \
+		${library:+"$library=$version"} libc-ares2 libuv1 \
+		node-acorn node-cjs-module-lexer node-undici &&
+		for package in *.deb; do
+			dpkg -x "$package" . && rm "$package" || exit
+		done) >"$build/logs/debian.log" 2>&1 || {
+		tail -n 20 "$build/logs/debian.log" >&2
+		die "Debian's nodejs cannot be unpacked, see above"
+	}
+	: >"$debian/done"
+}
+
 install_nodes()
 {
 	case $(uname -m) in

@@ -1,5 +1,6 @@
 /*
- * Points the imports that wait for threads at functions that do not.
+ * Points the imports that wait for threads at functions that do not, and those
+ * that give memory at ones that tell when there is none.
  */
 #include "alone.h"
 
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <link.h>
 #include <semaphore.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -40,7 +42,7 @@ struct search {
 };
 
 /* Set in the child only. */
-static void (*when_stuck)(const char *name);
+static struct alone_hooks when;
 
 static int
 alone_nothing(void)
@@ -65,29 +67,82 @@ static int
 alone_sem_wait(sem_t *semaphore)
 {
 	if (sem_trywait(semaphore) != 0)
-		when_stuck("sem_wait");
+		when.stuck("sem_wait");
 	return 0;
 }
 
 static int
 alone_cond_wait(void)
 {
-	when_stuck("pthread_cond_wait");
+	when.stuck("pthread_cond_wait");
 	return 0;
 }
 
 static int
 alone_join(void)
 {
-	when_stuck("pthread_join");
+	when.stuck("pthread_join");
 	return 0;
 }
 
 static int
 alone_barrier_wait(void)
 {
-	when_stuck("pthread_barrier_wait");
+	when.stuck("pthread_barrier_wait");
 	return 0;
+}
+
+/* What was asked for, if it was had; 0 bytes may be NULL. */
+static void *
+given(void *memory, size_t size)
+{
+	if (memory == NULL && size > 0)
+		when.refused();
+	return memory;
+}
+
+static void *
+alone_malloc(size_t size)
+{
+	return given(malloc(size), size);
+}
+
+static void *
+alone_calloc(size_t len, size_t size)
+{
+	return given(calloc(len, size), len != 0 ? size : 0);
+}
+
+static void *
+alone_realloc(void *memory, size_t size)
+{
+	return given(realloc(memory, size), size);
+}
+
+static void *
+alone_aligned_alloc(size_t alignment, size_t size)
+{
+	return given(aligned_alloc(alignment, size), size);
+}
+
+static int
+alone_posix_memalign(void **ret_memory, size_t alignment, size_t size)
+{
+	int errnum = posix_memalign(ret_memory, alignment, size);
+
+	if (errnum == ENOMEM)
+		when.refused();
+	return errnum;
+}
+
+static void *
+alone_mmap(void *at, size_t size, int protection, int flags, int fd, off_t from)
+{
+	void *memory = mmap(at, size, protection, flags, fd, from);
+
+	if (memory == MAP_FAILED && errno == ENOMEM)
+		when.refused();
+	return memory;
 }
 
 /* They are called with more arguments than they take: which both
@@ -129,6 +184,13 @@ static const struct {
     {"pthread_cond_wait", (uintptr_t)alone_cond_wait},
     {"pthread_join", (uintptr_t)alone_join},
     {"pthread_barrier_wait", (uintptr_t)alone_barrier_wait},
+    {"malloc", (uintptr_t)alone_malloc},
+    {"calloc", (uintptr_t)alone_calloc},
+    {"realloc", (uintptr_t)alone_realloc},
+    {"aligned_alloc", (uintptr_t)alone_aligned_alloc},
+    {"posix_memalign", (uintptr_t)alone_posix_memalign},
+    {"mmap", (uintptr_t)alone_mmap},
+    {"mmap64", (uintptr_t)alone_mmap},
 };
 
 /* 0: not one of them. */
@@ -137,8 +199,6 @@ instead_of(const char *name)
 {
 	size_t i;
 
-	if (!text_begins(name, "pthread_") && !text_begins(name, "sem_"))
-		return 0;
 	for (i = 0; i < sizeof(imports) / sizeof(imports[0]); i++)
 		if (text_is(name, imports[i].name))
 			return imports[i].instead;
@@ -238,7 +298,8 @@ take_reloc(struct search *search, const struct object *object,
 	if (instead == 0 || !is_inside(object->info, slot))
 		return 0;
 	return table_add(search->places, slot, instead,
-	    "imports that wait for threads", search->why);
+	    "imports that a child needs changed",
+	    search->why);
 }
 
 static int
@@ -284,7 +345,7 @@ alone_find(struct table *places, struct text *why)
 }
 
 int
-alone_apply(const struct table *places, void (*stuck)(const char *name),
+alone_apply(const struct table *places, const struct alone_hooks *hooks,
     struct text *why)
 {
 	uintptr_t size = (uintptr_t)getpagesize();
@@ -292,7 +353,7 @@ alone_apply(const struct table *places, void (*stuck)(const char *name),
 	size_t i;
 	long ret;
 
-	when_stuck = stuck;
+	when = *hooks;
 	for (i = 0; i < places->len; i++) {
 		page = places->pairs[i].a & ~(size - 1);
 		if (page != open) {

@@ -17,6 +17,9 @@
  *				take what is there, or are stuck
  *	pthread_cond_wait, pthread_join, pthread_barrier_wait
  *				are stuck: the child says so, and exits
+ *	malloc, calloc, realloc, posix_memalign, aligned_alloc, mmap
+ *				as ever; but it is told if memory is refused,
+ *				as V8 ends in many ways then
  *
  * The C library itself is left alone: its fork() cares for its own locks.
  */
@@ -32,9 +35,16 @@
  */
 int alone_find(struct table *places, struct text *why);
 
-/* In the child: write them.  stuck is called with a function's name by one
- * that would wait for ever; it does not return.  0; -1 with why. */
-int alone_apply(const struct table *places, void (*stuck)(const char *name),
+/* What the functions above call. */
+struct alone_hooks {
+	/* By one that would wait for ever, with its name; does not return. */
+	void (*stuck)(const char *name);
+	/* There was no memory. */
+	void (*refused)(void);
+};
+
+/* In the child: write them.  0; -1 with why. */
+int alone_apply(const struct table *places, const struct alone_hooks *hooks,
     struct text *why);
 
 #endif

@@ -14,10 +14,9 @@
 #include "status.h"
 #include "sys.h"
 
-#define NICE 10
+#define NICER 5
 /* Where the descriptors cannot be listed, none above this is looked for. */
 #define DESCRIPTORS_MAX 1048576
-#define FIRST_FREE_FD 3
 
 static void
 replace(const struct child_order *order, int fd)
@@ -97,6 +96,7 @@ leave_no_core(void)
 void
 child_start(const struct child_order *order)
 {
+	const struct alone_hooks hooks = {status_stuck, status_refused};
 	struct text why;
 
 	(void)sys_prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -107,10 +107,10 @@ child_start(const struct child_order *order)
 	replace_descriptors(order);
 	be_first_to_go();
 	leave_no_core();
-	(void)sys_nice(NICE);
+	(void)sys_nicer(NICER);
 	(void)sys_scheduler(SCHED_BATCH);
 	status_start(order->status_fd, order->memory_bytes, order->timeout_ms);
-	if (alone_apply(order->places, status_stuck, &why) != 0)
+	if (alone_apply(order->places, &hooks, &why) != 0)
 		status_failed(why.data);
 	pace_start(order->parent);
 }

@@ -28,7 +28,7 @@ struct child_order {
  *	oom_score_adj	1000: if memory is short, the kernel takes the child
  *	RLIMIT_CORE	1 byte: no core file, and nothing for a core_pattern's
  *			program; and not dumpable
- *	scheduling	nice 10, SCHED_BATCH: the app goes first, yet the child
+ *	scheduling	5 nicer, SCHED_BATCH: the app goes first, yet the child
  *			gets on with its work on a machine that is busy
  *	imports		alone.h
  *	memory, time	status.h

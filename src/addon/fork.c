@@ -20,7 +20,6 @@
 struct attempt {
 	struct child_order child;
 	struct table places, ranges;
-	struct reaper *reaper;
 };
 
 static int
@@ -79,9 +78,7 @@ attempt_init(struct attempt *attempt, const struct fork_order *order,
 		text_set_errno(why, "cannot open /dev/null", -child->null_fd);
 		return -1;
 	}
-	if (alone_find(&attempt->places, why) != 0)
-		return -1;
-	return ranges_read(&attempt->ranges, why);
+	return alone_find(&attempt->places, why);
 }
 
 static void
@@ -100,19 +97,23 @@ attempt_fini(struct attempt *attempt)
 static int
 attempt_fork(struct attempt *attempt, struct text *why)
 {
-	int pid, errnum;
+	struct reaper *reaper;
+	int pid = -1, probe = 0, errnum;
 
-	if (reaper_start(&attempt->reaper, why) != 0)
+	if (reaper_start(&reaper, why) != 0)
 		return -1;
+	if (ranges_find(&attempt->ranges, &probe, why) != 0)
+		goto out;
 	ranges_allow(&attempt->ranges);
 	pid = fork();
 	if (pid == 0)
 		return 0;
 	errnum = errno;
 	ranges_restore(&attempt->ranges);
-	reaper_set(attempt->reaper, pid);
 	if (pid < 0)
 		text_set_errno(why, "fork", errnum);
+out:
+	reaper_set(reaper, pid, probe);
 	return pid;
 }
 

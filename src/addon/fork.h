@@ -20,8 +20,10 @@ struct fork_order {
  * child.h says); -1 with why in the parent only: there is no child, and all is
  * as it was.
  *
- *	open status; look for the imports; start the reaper; read the ranges
- *	block signals - allow the ranges - fork - restore the ranges - unblock
+ *	open status and /dev/null; look for the imports
+ *	block signals; start the reaper; find the ranges
+ *	allow the ranges - fork - restore the ranges
+ *	unblock signals
  */
 int fork_run(const struct fork_order *order, struct text *why);
 

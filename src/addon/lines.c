@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sys.h"
+#include "text.h"
 
 int
 lines_open(struct lines *lines, const char *path, char *buf, size_t size)
@@ -71,6 +72,40 @@ void
 lines_close(struct lines *lines)
 {
 	(void)sys_close(lines->fd);
+}
+
+bool
+lines_range(const char **line, uintptr_t *ret_from, uintptr_t *ret_to)
+{
+	const char *at = *line;
+	uintptr_t from, to;
+
+	from = text_take_number(&at, 16);
+	if (at == *line || *at++ != '-')
+		return false;
+	to = text_take_number(&at, 16);
+	if (*at != ' ' || to <= from)
+		return false;
+	*ret_from = from;
+	*ret_to = to;
+	*line = at;
+	return true;
+}
+
+bool
+lines_is_anonymous(const char *rest)
+{
+	static const char none[] = " 00:00 0";
+
+	/* " rw-p 00000000 00:00 0" */
+	if (text_len(rest) < 6 || rest[4] != 'p' || rest[5] != ' ')
+		return false;
+	for (rest += 6; *rest != ' ' && *rest != '\0'; rest++)
+		;
+	if (!text_begins(rest, none))
+		return false;
+	rest += sizeof(none) - 1;
+	return *rest == '\0' || *rest == ' ';
 }
 
 void

@@ -7,6 +7,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* Room for the longest line of /proc: a path and some numbers. */
+#define LINES_SIZE 16384
 
 struct lines {
 	int fd;
@@ -25,6 +29,16 @@ int lines_open(struct lines *lines, const char *path, char *buf, size_t size);
 char *lines_next(struct lines *lines);
 
 void lines_close(struct lines *lines);
+
+/*
+ * A line of /proc/PID/maps: "1000-2000 rw-p 00000000 00:00 0 …".
+ *
+ * lines_range() takes its range, and leaves *line behind it, at the space;
+ * false: it is no such line.  lines_is_anonymous(), of what is left: is it
+ * private memory of no file?
+ */
+bool lines_range(const char **line, uintptr_t *ret_from, uintptr_t *ret_to);
+bool lines_is_anonymous(const char *rest);
 
 /* The first size - 1 bytes at most, as a string; "" if it cannot be read. */
 void lines_read_small(const char *path, char *buf, size_t size);

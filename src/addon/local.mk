@@ -6,7 +6,8 @@ ADDON_C = $(srcdir)/src/addon/alone.c $(srcdir)/src/addon/child.c \
 	$(srcdir)/src/addon/entry.c $(srcdir)/src/addon/fork.c \
 	$(srcdir)/src/addon/lines.c $(srcdir)/src/addon/pace.c \
 	$(srcdir)/src/addon/quota.c $(srcdir)/src/addon/ranges.c \
-	$(srcdir)/src/addon/reaper.c $(srcdir)/src/addon/signals.c \
+	$(srcdir)/src/addon/ranges_probe.c \
+	$(srcdir)/src/addon/ranges_smaps.c $(srcdir)/src/addon/reaper.c $(srcdir)/src/addon/signals.c \
 	$(srcdir)/src/addon/status.c $(srcdir)/src/addon/table.c \
 	$(srcdir)/src/addon/text.c
 ADDON_H = $(srcdir)/src/addon/addon.h $(srcdir)/src/addon/alone.h \

@@ -88,7 +88,7 @@ pace_start(int parent)
 	const struct sys_timer timer = {
 	    .every_us = TICK_US, .first_us = TICK_US};
 
-	pace.quota = quota_read();
+	pace.quota = quota_read("/proc/self/cgroup", "/proc/self/mountinfo");
 	if (pace.quota == 0)
 		return;
 	/* The kernel's number for the CPU time of a process. */

@@ -7,7 +7,6 @@
 #include "lines.h"
 #include "text.h"
 
-#define LINE_MAX 8192
 #define PER_MILLION 1000000
 #define FIELDS_MAX 64
 
@@ -18,7 +17,7 @@ enum version {
 };
 
 /* The child reads one file at a time. */
-static char buffer[LINE_MAX];
+static char buffer[LINES_SIZE];
 
 /* 0 is no limit. */
 static int64_t
@@ -108,15 +107,14 @@ take_group(const char *line, struct text groups[VERSIONS])
 }
 
 static void
-read_groups(struct text groups[VERSIONS])
+read_groups(const char *cgroup, struct text groups[VERSIONS])
 {
 	struct lines lines;
 	const char *line;
 
 	text_clear(&groups[VERSION_1]);
 	text_clear(&groups[VERSION_2]);
-	if (lines_open(&lines, "/proc/self/cgroup", buffer,
-		sizeof(buffer)) != 0)
+	if (lines_open(&lines, cgroup, buffer, sizeof(buffer)) != 0)
 		return;
 	while ((line = lines_next(&lines)) != NULL)
 		take_group(line, groups);
@@ -204,16 +202,15 @@ mount_quota(char *line, const struct text groups[VERSIONS])
 }
 
 int64_t
-quota_read(void)
+quota_read(const char *cgroup, const char *mountinfo)
 {
 	struct text groups[VERSIONS];
 	struct lines lines;
 	int64_t quota = 0;
 	char *line;
 
-	read_groups(groups);
-	if (lines_open(&lines, "/proc/self/mountinfo", buffer,
-		sizeof(buffer)) != 0)
+	read_groups(cgroup, groups);
+	if (lines_open(&lines, mountinfo, buffer, sizeof(buffer)) != 0)
 		return 0;
 	while ((line = lines_next(&lines)) != NULL)
 		quota = least(quota, mount_quota(line, groups));

@@ -11,7 +11,10 @@
  * from ours up to the highest that is visible, cgroup v1 (cpu.cfs_quota_us and
  * cpu.cfs_period_us) and v2 (cpu.max); in a container, whose own group is the
  * highest visible one, that one.
+ *
+ * cgroup     /proc/self/cgroup
+ * mountinfo  /proc/self/mountinfo
  */
-int64_t quota_read(void);
+int64_t quota_read(const char *cgroup, const char *mountinfo);
 
 #endif

@@ -17,6 +17,7 @@ enum phase {
 
 struct reaper {
 	int pid;	/* 0: not known yet; -1: no child */
+	int probe;	/* 0: none; valid once pid is known */
 	int phase;
 	int status;	/* as wait4 tells it; STATUS_* */
 };
@@ -28,18 +29,16 @@ struct reaper {
 static struct reaper reapers[REAPER_CHILDREN];
 static struct reaper *last;
 
-static void
-wait_for_child(struct reaper *reaper, int pid)
+static int
+wait_for(int pid)
 {
 	int status = STATUS_GONE;
 	long ret;
 
 	do
-		ret = sys_wait(pid, &status);
+		ret = sys_wait(pid, &status, __WALL);
 	while (ret == -EINTR);
-	if (ret < 0)
-		status = STATUS_GONE;
-	__atomic_store_n(&reaper->status, status, __ATOMIC_RELEASE);
+	return ret < 0 ? STATUS_GONE : status;
 }
 
 static void *
@@ -51,8 +50,11 @@ reap(void *context)
 	(void)sys_prctl(PR_SET_NAME, (long)"podprof-reaper");
 	while ((pid = __atomic_load_n(&reaper->pid, __ATOMIC_ACQUIRE)) == 0)
 		(void)sys_futex_wait(&reaper->pid, 0);
+	if (reaper->probe > 0)
+		(void)wait_for(reaper->probe);
 	if (pid > 0)
-		wait_for_child(reaper, pid);
+		__atomic_store_n(&reaper->status, wait_for(pid),
+		    __ATOMIC_RELEASE);
 	__atomic_store_n(&reaper->phase, PHASE_FREE, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -97,10 +99,11 @@ reaper_start(struct reaper **ret_reaper, struct text *why)
 }
 
 void
-reaper_set(struct reaper *reaper, int pid)
+reaper_set(struct reaper *reaper, int pid, int probe)
 {
 	if (pid > 0)
 		last = reaper;
+	reaper->probe = probe;
 	__atomic_store_n(&reaper->pid, pid, __ATOMIC_RELEASE);
 	(void)sys_futex_wake(&reaper->pid);
 }

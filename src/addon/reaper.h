@@ -20,8 +20,9 @@ struct reaper;
  */
 int reaper_start(struct reaper **ret_reaper, struct text *why);
 
-/* Its child is pid; or there is none, -1, and the thread ends. */
-void reaper_set(struct reaper *reaper, int pid);
+/* Its child is pid; or there is none, -1.  probe: another child that is waited
+ * for as well, and has been killed; 0: none. */
+void reaper_set(struct reaper *reaper, int pid, int probe);
 
 /*
  * How the child of the last reaper_set() with a pid fares: "" (there was

@@ -28,6 +28,7 @@ static struct {
 	int64_t end_ns;		/* CLOCK_MONOTONIC; 0: none */
 	int64_t memory_ns;	/* when memory_kib was found */
 	int64_t memory_kib;
+	bool is_refused;	/* memory was */
 } voice;
 
 static bool
@@ -128,7 +129,8 @@ on_crash(int signo)
 
 	if (voice.cap_bytes != 0) {
 		left = (voice.cap_bytes - space_bytes()) / 1024;
-		left = left < 0 ? 0 : left;
+		if (left < 0 || voice.is_refused)
+			left = 0;
 	}
 	text_clear(&line);
 	text_put(&line, "crash ");
@@ -180,6 +182,12 @@ status_start(int fd, uint64_t memory_bytes, int64_t timeout_ms)
 	text_put_number(&line, sys_getpid());
 	(void)write_line(&line);
 	(void)sys_timer(ITIMER_REAL, &timer);
+}
+
+void
+status_refused(void)
+{
+	voice.is_refused = true;
 }
 
 _Noreturn void

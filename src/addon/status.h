@@ -22,6 +22,9 @@
 #define STATUS_EVERY_MS 500
 void status_start(int fd, uint64_t memory_bytes, int64_t timeout_ms);
 
+/* Memory was refused to the child: a crash after this is for want of it. */
+void status_refused(void);
+
 /* Write the last line, as far as somebody takes it within STATUS_LAST_MS, and
  * exit. */
 #define STATUS_LAST_MS 2000

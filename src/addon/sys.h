@@ -171,6 +171,27 @@ sys_madvise(uintptr_t at, size_t size, int advice)
 }
 
 static inline long
+sys_readlink(const char *path, char *buf, size_t size)
+{
+	return sys_call(__NR_readlinkat, AT_FDCWD, (long)path, (long)buf,
+	    (long)size, 0, 0);
+}
+
+/* Like fork(2), but the C library knows nothing of it, and the end of the child
+ * raises no signal: sys_wait() finds it with __WALL. */
+static inline long
+sys_clone(void)
+{
+	return sys_call(__NR_clone, 0, 0, 0, 0, 0, 0);
+}
+
+static inline long
+sys_kill(int pid, int signo)
+{
+	return sys_call(__NR_kill, pid, signo, 0, 0, 0, 0);
+}
+
+static inline long
 sys_prctl(int option, long arg)
 {
 	return sys_call(__NR_prctl, option, arg, 0, 0, 0, 0);
@@ -195,9 +216,9 @@ sys_gettid(void)
 }
 
 static inline long
-sys_wait(int pid, int *status)
+sys_wait(int pid, int *status, unsigned options)
 {
-	return sys_call(__NR_wait4, pid, (long)status, 0, 0, 0, 0);
+	return sys_call(__NR_wait4, pid, (long)status, (long)options, 0, 0, 0);
 }
 
 /* Sleep while *word is value, or until woken; may return early. */
@@ -269,10 +290,15 @@ sys_sleep_ns(int64_t ns)
 	(void)sys_call(__NR_nanosleep, (long)&span, 0, 0, 0, 0, 0);
 }
 
+/* Be nicer by so much; at most 19 it becomes. */
 static inline long
-sys_nice(int nice)
+sys_nicer(int by)
 {
-	return sys_call(__NR_setpriority, 0, 0, nice, 0, 0, 0);
+	/* The kernel tells 20 - nice. */
+	long nice = 20 - sys_call(__NR_getpriority, 0, 0, 0, 0, 0, 0) + by;
+
+	return sys_call(__NR_setpriority, 0, 0, nice > 19 ? 19 : nice, 0, 0,
+	    0);
 }
 
 static inline long

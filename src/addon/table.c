@@ -55,6 +55,16 @@ table_add(struct table *table, uintptr_t a, uintptr_t b, const char *what,
 	return 0;
 }
 
+int
+table_add_range(struct table *table, uintptr_t a, uintptr_t b, const char *what,
+    struct text *why)
+{
+	if (table->len == 0 || table->pairs[table->len - 1].b != a)
+		return table_add(table, a, b, what, why);
+	table->pairs[table->len - 1].b = b;
+	return 0;
+}
+
 void
 table_fini(struct table *table)
 {

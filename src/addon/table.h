@@ -28,6 +28,11 @@ struct table {
 int table_add(struct table *table, uintptr_t a, uintptr_t b, const char *what,
     struct text *why);
 
+/* The same for a range, from a to b; one that begins where the last one ends
+ * makes that longer. */
+int table_add_range(struct table *table, uintptr_t a, uintptr_t b,
+    const char *what, struct text *why);
+
 /* Give its memory back. */
 void table_fini(struct table *table);
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TEXT_MAX 512
+#define TEXT_MAX 1024
 
 struct text {
 	size_t len;

@@ -219,14 +219,18 @@ s.accept()' &
 }
 
 check_finds_nothing() {
-	mkdir -m 0711 state && start_listener || return 1
+	mkdir -m 0711 state && mkdir exchange && chmod 2770 exchange &&
+		start_listener || return 1
 	run -- "$conf" token new ci --role operator
-	run PODPROF_APP_A_INSPECTOR="127.0.0.1:$(cat port)" -- "$conf" check
+	run PODPROF_APP_A_INSPECTOR="127.0.0.1:$(cat port)" \
+		PODPROF_APP_A_EXCHANGE_DIR="$work/exchange" -- "$conf" check
 	wait "$listener"
 	listener=
 	exits 0 && ! grep -v '^ok  \|^warn' out &&
 		grep -q '^ok   tokens: .*: 1 token$' out &&
-		grep -q '^ok   app a: something listens at 127.0.0.1' out
+		grep -q '^ok   app a: something listens at 127.0.0.1' out &&
+		grep -q "^ok   app a: exchange_dir $work/exchange (2770)" out &&
+		! grep '^warn app' out && test -z "$(ls -A exchange)"
 }
 
 check_finds_what_is_wrong() {
@@ -236,19 +240,21 @@ check_finds_what_is_wrong() {
 	run PODPROF_APP_A_INSPECTOR="127.0.0.1:$(cat port)" \
 		PODPROF_APP_B_INSPECTOR="$no_host:9229" \
 		PODPROF_APP_B_METHOD=fork PODPROF_STATE_DIR="$work/none" \
+		PODPROF_APP_B_EXCHANGE_DIR="$work/none" \
+		PODPROF_APP_A_EXCHANGE_DIR="$work/none" \
 		PODPROF_AUTH_TOKENS="$work/none" PODPROF_OTHER=1 \
-		PODPROF_AUTH_ANONYMOUS=viewer PODPROF_LIMITS_MEMORY_GUARD=off -- \
+		PODPROF_AUTH_ANONYMOUS=viewer PODPROF_APP_B_DRAIN=1s -- \
 		"$conf" check
 	exits 1 &&
 		grep -q '^warn environment: PODPROF_OTHER names no key' out &&
-		grep -q '^warn configuration: \[limits\] memory_guard is set' \
-			out &&
+		grep -q '^warn configuration: \[app b\] drain is set' out &&
 		grep -q '^warn auth: .*whoever reaches' out &&
 		grep -q "^fail state: .*$work/none" out &&
 		grep -q '^fail tokens: there is no tokens file' out &&
 		grep -q '^fail app a: nothing listens .*--inspect=127' out &&
 		grep -q "^fail app b: the host of inspector $no_host" out &&
-		grep -q '^fail app b: method fork is not in effect yet' out
+		grep -q "^warn app a: exchange_dir $work/none .*method to" out &&
+		grep -q "^fail app b: exchange_dir $work/none .*install -d" out
 }
 
 check_says_so_in_json() {

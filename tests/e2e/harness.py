@@ -32,13 +32,15 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "fake"))
 import inspector as fake_inspector  # noqa: E402
 
-# Users nobody else has: the pool's, the web server's, the app's.
-SERVICE, WEB, APP = 20201, 20202, 20203
+# Users nobody else has: the pool's, the web server's, the app's; and the group
+# of an exchange_dir.
+SERVICE, WEB, APP, EXCHANGE = 20201, 20202, 20203, 20204
 POD = "pod-1"
 FINAL = ("succeeded", "failed", "canceled")
 # Below those that the kernel gives to clients.
 PORTS = range(20000, 28000)
-FAKES = 60      # and some others: 64 apps are allowed
+# And some others: 64 apps are allowed.
+FAKES, MEETINGS = 52, 8
 APACHE_MODULES = "/usr/lib/apache2/modules"
 WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile)(\.zst)?$")
 SANITIZER = re.compile(
@@ -47,6 +49,10 @@ SANITIZER = re.compile(
 
 class Failed(Exception):
     """A case has failed, and why."""
+
+
+class Skipped(Exception):
+    """A case cannot be had on this machine, and why."""
 
 
 CASES = []
@@ -61,6 +67,11 @@ def api(title):
 def once(title):
     """A case that makes what it needs; gets the Run."""
     return lambda function: CASES.append(("once", title, function))
+
+
+def fork(title):
+    """As once(), in a part of its own: real apps that are forked."""
+    return lambda function: CASES.append(("fork", title, function))
 
 
 def check(condition, message):
@@ -96,15 +107,24 @@ def until(condition, within, what, every=0.02):
         time.sleep(every)
 
 
+def as_user(user, groups=()):
+    """What, before a command, runs it as that user, in these groups too."""
+    more = f"--groups={','.join(map(str, groups))}" if groups else \
+        "--clear-groups"
+    # By its path, as spawn-fcgi wants it.
+    return [shutil.which("setpriv"), f"--reuid={user}", f"--regid={user}",
+            more, "--"]
+
+
 class Process:
     """A child that is ended by its pid."""
 
-    def __init__(self, args, log, user=None, env=None, stdin=None, cwd="/"):
+    def __init__(self, args, log, user=None, groups=(), env=None, stdin=None,
+                 cwd="/"):
         self.log = pathlib.Path(log)
         self.name = pathlib.Path(args[0]).name
         if user is not None:
-            args = ["setpriv", f"--reuid={user}", f"--regid={user}",
-                    "--clear-groups", "--", *map(str, args)]
+            args = [*as_user(user, groups), *args]
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8",
                        "ASAN_OPTIONS": "detect_leaks=1", **(env or {})}
         with open(self.log, "ab") as out:
@@ -156,8 +176,11 @@ class Run:
         self.bin.mkdir()
         for name in ("podprof", "podprof.fcgi", "podprof-capture"):
             shutil.copy(self.builddir / name, self.bin / name)
-        for name in ("sample-app.js", "check-artifact.js"):
-            shutil.copy(TOP / "conf" / name, self.dir / name)
+        if (self.builddir / "podprof-fork.node").exists():
+            shutil.copy(self.builddir / "podprof-fork.node", self.bin)
+        for name in ("conf/sample-app.js", "conf/check-artifact.js",
+                     "tests/e2e/load-app.js"):
+            shutil.copy(TOP / name, self.dir)
         # A Node below a home directory would be out of their reach.
         for name, path in nodes.items():
             self.nodes[name] = self.dir / f"node{name}"
@@ -189,6 +212,25 @@ class Run:
         path.chmod(mode)
         return path
 
+    def exchange_dir(self):
+        """Where podprof and apps meet, as the manual wants it."""
+        path = self.subdir("exchange")
+        os.chown(path, 0, EXCHANGE)
+        path.chmod(0o2770)
+        return path
+
+    def programs(self, name):
+        """(pid, argv) of every process that runs this program of ours."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "exe") == str(self.bin / name):
+                    found.append((int(entry.name),
+                                  (entry / "cmdline").read_bytes()))
+        return found
+
     def close(self, keep):
         if keep:
             print(f"# kept: {self.dir}")
@@ -197,36 +239,73 @@ class Run:
 
 
 class App:
-    """The sample app with its inspector on a loopback port.
+    """An app with its inspector on a loopback port.
 
+    args    Node's own
     prefix  a command that starts Node's command, and changes to its user
+    script  the sample app, or another of those that Run installs
+    more    the script's own arguments
     """
 
     def __init__(self, run, node=None, heap_mb=4, port=None, args=(),
-                 prefix=None):
+                 prefix=None, script="sample-app.js", more=(), env=None):
+        self.run = run
+        self.node = node or run.node
         self.dir = run.subdir("app", APP)
         self.port = port or run.port()
         self.address = f"127.0.0.1:{self.port}"
         self.process = Process(
-            [*(prefix or ()), node or run.node, f"--inspect={self.address}",
-             *args, run.dir / "sample-app.js", "--heap-mb", heap_mb],
-            self.dir / "log", user=None if prefix else APP, cwd=self.dir)
+            [*(prefix or as_user(APP, [EXCHANGE])), self.node,
+             f"--inspect={self.address}", *args, run.dir / script,
+             "--heap-mb", heap_mb, *more],
+            self.dir / "log", cwd=self.dir, env=env)
         self.url = until(self.find_url, 60, f"{self.process.log} says where "
                          "it listens")
+        self.pid = until(self.find_pid, 10, "Node's own process")
 
     def find_url(self):
         check(self.process.alive(), f"the app ended: {self.process.text()}")
         found = re.search(r"listening on (http://\S+)", self.process.text())
         return found and found.group(1)
 
-    def stall_ms(self):
+    def find_pid(self):
+        """Node's pid, which a prefix may have started as a child."""
+        pids = [self.process.pid]
+        while pids:
+            pid = pids.pop()
+            with contextlib.suppress(OSError):
+                if os.path.samefile(f"/proc/{pid}/exe", self.node):
+                    return pid
+            pids += children(pid)
+        return None
+
+    def get(self, path, timeout=60):
+        """What the app answers to a request of its own."""
         host = self.url.split("//")[1]
-        connection = http.client.HTTPConnection(host, timeout=60)
-        connection.request("GET", "/stall")
-        return json.load(connection.getresponse())["longestStallMs"]
+        connection = http.client.HTTPConnection(host, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            equal(response.status, 200, f"status of {self.url}{path}")
+            return response.read()
+        finally:
+            connection.close()
+
+    def stall_ms(self):
+        return json.loads(self.get("/stall"))["longestStallMs"]
 
     def close(self):
         self.process.kill()
+
+
+def children(pid):
+    """The pids of a process's children; [] if it is gone."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 class Reply:
@@ -344,6 +423,9 @@ class Site:
     conf    {section: {key: value}} that is added
     state   the state directory, if not below the site's own
     prefix  a command that starts the pool's command
+    exchange  a directory of Run.exchange_dir(), for all apps but the fakes;
+            where there is none only stream works
+    meetings  so many fakes more, which have it too
     sendfile  what the web server's example has for it is switched on; the
             group of artifacts/ is the web server's
     web_changes  {old: new} in the web server's example, for a case that shows
@@ -352,7 +434,7 @@ class Site:
 
     def __init__(self, run, front="nginx", apps=None, conf=None, fakes=FAKES,
                  env=None, web_changes=None, state=None, prefix=(),
-                 sendfile=False):
+                 exchange=None, meetings=0, sendfile=False):
         self.run = run
         self.front = front
         self.env = env or {}
@@ -365,12 +447,16 @@ class Site:
         self.socket = self.pool_dir / "podprof.sock"
         self.state = state or self.dir / "state"
         self.prefix = list(prefix)
+        self.exchange = exchange
         self.conf = self.dir / "podprof.conf"
         self.tokens_file = self.dir / "tokens"
         self.fakes = [Fake(f"fake{i}", run.port()) for i in range(fakes)]
         self.unused = list(self.fakes)
-        self.apps = {**(apps or {}),
-                     **{f.name: f.inspector.address for f in self.fakes}}
+        self.meetings = [Fake(f"meeting{i}", run.port())
+                         for i in range(meetings)]
+        self.unmet = list(self.meetings)
+        self.apps = {**{f.name: f.inspector.address
+                        for f in self.fakes + self.meetings}, **(apps or {})}
         self.pool = self.server = None
         self.port = None
         self.make_state()
@@ -393,8 +479,12 @@ class Site:
         sections = {
             "podprof": {"state_dir": self.state, "pod": POD},
             "auth": {"tokens": self.tokens_file},
-            **{f"app {name}": {"inspector": address}
+            **{f"app {name}": {"inspector": address,
+                               "exchange_dir": self.dir / "no-exchange"}
                for name, address in self.apps.items()}}
+        lonely = {fake.name for fake in self.fakes}
+        for name in self.apps.keys() - lonely if self.exchange else ():
+            sections[f"app {name}"]["exchange_dir"] = self.exchange
         for section, keys in extra.items():
             sections.setdefault(section, {}).update(keys)
         self.conf.write_text("".join(
@@ -428,10 +518,12 @@ class Site:
         return self
 
     def start_pool(self):
+        # spawn-fcgi knows no groups of a user that has no name.
+        user = ["--", *as_user(SERVICE, [EXCHANGE])] if self.exchange else \
+            ["-u", SERVICE, "-g", SERVICE, "--"]
         self.pool = Process(
             [*self.prefix, "spawn-fcgi", "-n", "-s", self.socket, "-M", "0660",
-             "-u", SERVICE, "-g", SERVICE, "-U", SERVICE, "-G", WEB, "--",
-             self.run.bin / "podprof.fcgi"],
+             "-U", SERVICE, "-G", WEB, *user, self.run.bin / "podprof.fcgi"],
             self.dir / "pool.log",
             env={"PODPROF_CONFIG": str(self.conf), **self.env})
         until(self.socket_answers, 20, "the pool's socket is there")
@@ -459,6 +551,7 @@ class Site:
              }.get(self.front, ["apache2", "-DFOREGROUND", "-f",
                                 self.web / "apache.conf"]),
             self.web / "log", user=WEB,
+            groups=[EXCHANGE] if self.cgi and self.exchange else (),
             env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
         until(self.server_answers, 20, f"{self.front} answers")
 
@@ -559,19 +652,22 @@ class Site:
         check(done.returncode == 0, f"{statement}: {done.stderr}")
         return done.stdout
 
-    def captures(self):
-        """Pids of podprof-capture processes of this site."""
-        pids = []
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with contextlib.suppress(OSError):
-                program = os.readlink(entry / "exe")
-                args = (entry / "cmdline").read_bytes()
-                if program == str(self.run.bin / "podprof-capture") and \
-                        bytes(self.conf) in args:
-                    pids.append(int(entry.name))
-        return pids
+    def captures(self, job_id=""):
+        """Pids of podprof-capture processes of this site, or of a job."""
+        return [pid for pid, args in self.run.programs("podprof-capture")
+                if bytes(self.conf) in args and job_id.encode() in args]
+
+    def watchdogs(self, job_id=""):
+        """Pids of those that watch over them."""
+        if self.exchange is None:
+            return []
+        return [pid for pid, args in self.run.programs("podprof-capture")
+                if b"--watchdog" in args and bytes(self.exchange) in args and
+                job_id.encode() in args]
+
+    def exchanged(self):
+        """Names in exchange_dir."""
+        return sorted(os.listdir(self.exchange)) if self.exchange else []
 
     def files(self):
         """Names in artifacts/."""
@@ -595,15 +691,17 @@ class Site:
 
     def close(self):
         """End everything, and look for what should not be left."""
-        for fake in self.fakes:
+        for fake in self.fakes + self.meetings:
             fake.close()
         faults = []
         try:
-            until(lambda: not self.captures(), 40, "captures are over")
+            until(lambda: not self.captures() and not self.watchdogs(), 40,
+                  "captures are over")
         except Failed as error:
             faults.append(str(error))
-            for pid in self.captures():
-                os.kill(pid, signal.SIGKILL)
+            for pid in self.captures() + self.watchdogs():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         for process in (self.server, self.pool):
             try:
                 if process is not None:
@@ -612,6 +710,8 @@ class Site:
                 faults.append(str(error))
         if self.parts():
             faults.append(f"left in artifacts: {self.parts()}")
+        if self.exchanged():
+            faults.append(f"left in exchange_dir: {self.exchanged()}")
         for path, text in self.logs().items():
             found = SANITIZER.search(text)
             if found:
@@ -678,6 +778,11 @@ class Site:
         reply = self.papi(app, "takeMemorySnapshot", **more).expect(200)
         return reply["X-Job-Id"]
 
+    def take_forced(self, app):
+        """takeMemorySnapshot, whatever the memory guard says."""
+        return self.papi(app, "takeMemorySnapshot?force=1").expect(
+            200)["X-Job-Id"]
+
     def take_free(self, app, within=60):
         """The same, once V8 is through with what it does not stop."""
         reply = until(lambda: (lambda r: r if r.status != 409 else None)(
@@ -694,6 +799,11 @@ class Site:
         """An app of this site that no case has used yet."""
         check(self.unused, "more fakes are needed: see FAKES")
         return self.unused.pop(0).behave(behaviour, hold, **settings)
+
+    def meeting(self, behaviour="Meeting", hold=False, **settings):
+        """The same, one that podprof meets in exchange_dir."""
+        check(self.unmet, "more meetings are needed: see MEETINGS")
+        return self.unmet.pop(0).behave(behaviour, hold, **settings)
 
 
 def unzstd(data):

@@ -5,8 +5,8 @@
            [--only REGEX] [--keep]
 
 PART is a web server (nginx, apache-fcgi, apache-cgid), behind which every
-case of the API runs, or "once" for the cases that make all they need.
-Without it: all, one after the other.
+case of the API runs, or "once" or "fork" for the cases that make all they
+need.  Without it: all, one after the other.
 """
 import argparse
 import os
@@ -20,18 +20,21 @@ import case_auth  # noqa: F401
 import case_delete  # noqa: F401
 import case_deploy  # noqa: F401
 import case_failure  # noqa: F401
+import case_fork  # noqa: F401
 import case_hostile  # noqa: F401
 import case_idempotency  # noqa: F401
 import case_jobs  # noqa: F401
 import case_links  # noqa: F401
 import case_list  # noqa: F401
 import case_load  # noqa: F401
+import case_methods  # noqa: F401
+import case_nodes  # noqa: F401
 import case_papi  # noqa: F401
 import case_recovery  # noqa: F401
 import case_retention  # noqa: F401
 import case_sendfile  # noqa: F401
 import case_state  # noqa: F401
-from harness import CASES, App, Run, Site
+from harness import CASES, MEETINGS, App, Run, Site, Skipped
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
 
@@ -48,6 +51,8 @@ class Report:
         try:
             function(argument)
             word = "ok"
+        except Skipped as reason:
+            word, title = "ok", f"{title} # SKIP {reason}"
         except Exception:  # whatever it is, it is that case's
             self.failed += 1
             word = "not ok"
@@ -73,9 +78,9 @@ def run_api(report, run, front, cases):
 
 def run_site(report, run, front, app, cases):
     gone, mortal = run.port(), run.port()
-    site = Site(run, front, apps={
-        "sample": app.address, "gone": f"127.0.0.1:{gone}",
-        "mortal": f"127.0.0.1:{mortal}"})
+    site = Site(run, front, exchange=run.exchange_dir(), meetings=MEETINGS,
+                apps={"sample": app.address, "gone": f"127.0.0.1:{gone}",
+                      "mortal": f"127.0.0.1:{mortal}"})
     try:
         site.start()
         for title, function in cases:
@@ -93,7 +98,7 @@ def main():
                         help="where tests/prepare.sh keeps npm packages")
     parser.add_argument("--node", action="append", required=True,
                         metavar="NAME=FILE")
-    parser.add_argument("--part", choices=(*FRONTS, "once"))
+    parser.add_argument("--part", choices=(*FRONTS, "once", "fork"))
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--keep", action="store_true",
                         help="keep the directories, also on success")
@@ -103,20 +108,19 @@ def main():
 
     chosen = [case for case in CASES if re.search(options.only, case[1])]
     api = [case[1:] for case in chosen if case[0] == "api"]
-    once = [case[1:] for case in chosen if case[0] == "once"]
+    alone = [case[1:] for case in chosen if case[0] in ("once", "fork") and
+             options.part in (None, case[0])]
     fronts = [front for front in FRONTS if options.part in (None, front)]
-    if options.part not in (None, "once"):
-        once = []
     if not api:
         fronts = []
     sites = -(-len(api) // SITE_CASES)
-    report = Report(len(fronts) * (len(api) + sites) + len(once))
+    report = Report(len(fronts) * (len(api) + sites) + len(alone))
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
     try:
         for front in fronts:
             run_api(report, run, front, api)
-        for title, function in once:
+        for title, function in alone:
             report.run(title, function, run)
     finally:
         run.close(options.keep or report.failed > 0)

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """What is long or measures time; started by tests/soak.
 
-    soak.py --builddir DIR --npm DIR --node NAME=FILE… [NAME]…
+    soak.py --builddir DIR --npm DIR --node NAME=FILE… [--debian DIR]
+            [--musl DIR] [--malloc FILE]… [NAME]…
 
 Each measurement prints its numbers beside a baseline taken in the same run on
 the same machine, and fails if what is promised does not hold.
 """
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,12 +23,15 @@ import threading
 import time
 
 import fastcgi
+from case_fork import copies, nothing_left, order, outcomes, site_of
 from case_load import Prober, Sloth, aborted_ten_times
+from case_nodes import nodes
 from case_recovery import SEED, database, die_and_recover, file_sha256, \
     unzstd_sha256
 from case_retention import evict_under_readers
-from harness import (TOP, App, Failed, Run, Site, check, check_artifact, equal,
-                     in_parallel, until)
+from harness import (APP, EXCHANGE, TOP, App, Failed, Run, Site, as_user,
+                     check, check_artifact, equal, in_parallel, until)
+from stress import ControlGroup, Load, settled, status_bytes
 
 MIB = 1 << 20
 # A sample app whose snapshot file is over 500 MB, and what podprof promises
@@ -590,9 +596,173 @@ def browser(run):
         app.close()
 
 
+# Snapshots by fork, in a row; and what podprof promises of all of them.
+FORKS = 50
+FALLBACKS_MAX_SHARE = 0.01
+FORK_STALL_MAX_MS = 100
+FORK_HEAP_MB = 20
+CALM_S = 20
+
+
+def debian_app(run, **settings):
+    """An app under Debian's own Node, which keeps V8 in a library and a part
+    of itself in /usr/share."""
+    root = run.debian
+    return App(run, node=root / "usr/bin/node", prefix=[
+        "unshare", "--mount", "sh", "-c",
+        'mount --bind "$1" /usr/share && shift && exec "$@"', "sh",
+        root / "usr/share", *as_user(APP, [EXCHANGE])],
+        env={"LD_LIBRARY_PATH": ":".join(map(str, root.glob(
+            "usr/lib/*-linux-*")))}, **settings)
+
+
+def fork_apps(run):
+    """{name: what starts the app}"""
+    apps = {f"Node {name}": lambda n=name, **more: App(
+        run, run.nodes[n], **more) for name in sorted(run.nodes)}
+    if run.debian is not None:
+        apps["Debian's"] = lambda **more: debian_app(run, **more)
+    return apps
+
+
+def calm_stall_ms(app):
+    """The longest stall of an app under load that nobody captures."""
+    app.stall_ms()
+    time.sleep(CALM_S)
+    return app.stall_ms()
+
+
+def many_forks(run, name, start, workers):
+    """(attempts that failed, jobs by another method) of FORKS jobs."""
+    app = start(script="load-app.js", heap_mb=FORK_HEAP_MB,
+                more=["--workers", workers])
+    site = site_of(run, {"load": app})
+    try:
+        with Load(app) as load:
+            own_ms = calm_stall_ms(app)
+            before, rss = settled(app.pid), status_bytes(app.pid, "VmRSS")
+            began = time.monotonic()
+            jobs, stalls_ms = [], []
+            for _ in range(FORKS):
+                app.stall_ms()
+                jobs.append(site.wait_job("load", order(
+                    site, "load", "auto"), 300))
+                stalls_ms.append(app.stall_ms())
+            took_s = (time.monotonic() - began) / FORKS
+            until(lambda: not site.captures(), 20, "captures are over")
+            equal(settled(app.pid), before, "what the app holds")
+            grown = status_bytes(app.pid, "VmRSS") - rss
+        nothing_left(site, app)
+        states = {job["state"] for job in jobs}
+        failed = [attempt for job in jobs for attempt in job["attempts"]
+                  if attempt["outcome"] == "failed"]
+        others = [job for job in jobs if job["method"] != "fork"]
+        freezes = [job["freezeMs"] for job in jobs if job not in others]
+        print(f"{name}: {took_s:.1f} s each; frozen by the addon "
+              f"{statistics.median(freezes)} ms, at most {max(freezes)}; "
+              f"longest stall {statistics.median(stalls_ms):.0f} ms, at most "
+              f"{max(stalls_ms)}, by itself {own_ms}; {load.answers} answers, "
+              f"the last after {load.longest_ms:.0f} ms; memory "
+              f"{grown / MIB:+.0f} MiB; {len(failed)} attempts failed, "
+              f"{len(others)} by another method", flush=True)
+        for attempt in failed:
+            print(f"    {attempt['method']}: {attempt['reason']}")
+        load.check()
+        equal(states, {"succeeded"}, "states")
+        own = [s for s, job in zip(stalls_ms, jobs) if job not in others]
+        check(max(own) < own_ms + FORK_STALL_MAX_MS,
+              f"{name}: a stall of {max(own)} ms, {own_ms} by itself")
+        good, line = check_artifact(run, site.papi(
+            "load", f"jobs/{jobs[-1]['id']}/artifact").body, "heapsnapshot")
+        check(good, line)
+        equal(app.process.stop(), 7, "exit status")
+        return len(others)
+    finally:
+        site.close()
+        app.close()
+
+
+def fork(run):
+    """50 snapshots by fork in a row, under load, on each Node; and again with
+    two worker threads that allocate without pause."""
+    faults = []
+    if run.debian is None:
+        print("without Debian's own nodejs: its packages cannot be had here")
+    for workers in (0, 2):
+        print(f"4 clients without think time, {workers} worker threads:")
+        fallbacks = count = 0
+        for name, start in fork_apps(run).items():
+            try:
+                fallbacks += many_forks(run, name, start, workers)
+                count += FORKS
+            except Failed as error:
+                faults.append(str(error))
+                print(f"{name}: {error}", flush=True)
+        print(f"{fallbacks} of {count} by another method; "
+              f"{int(count * FALLBACKS_MAX_SHARE)} are allowed")
+        if fallbacks > count * FALLBACKS_MAX_SHARE:
+            faults.append(f"{fallbacks} of {count} were not forked")
+    check(not faults, "\n".join(faults))
+
+
+# Of the time that an app has in each period under a quota, it should lose no
+# more to a copy than so much of the time that passes.
+THROTTLED_MAX_SHARE = 0.05
+QUOTA_S = 10
+
+
+def throttled_share(group, wait):
+    """How much of the time that wait() takes the group was throttled for."""
+    before, began = group.throttled_s(), time.monotonic()
+    wait()
+    return (group.throttled_s() - before) / (time.monotonic() - began)
+
+
+def under_quota(run, cores, clients):
+    """What a copy costs an app that may use so many cores."""
+    group = ControlGroup("cpu")
+    app = App(run, script="load-app.js", heap_mb=FORK_HEAP_MB,
+              prefix=group.prefix())
+    group.limit_cpu(cores)
+    site = site_of(run, {"load": app})
+    try:
+        with Load(app, clients) if clients else contextlib.nullcontext():
+            app.stall_ms()
+            calm = throttled_share(group, lambda: time.sleep(QUOTA_S))
+            calm_ms = app.stall_ms()
+            job_id = order(site, "load")
+            until(lambda: copies(app), 60, "the copy is there", 0.001)
+            app.stall_ms()
+            began = time.monotonic()
+            busy = throttled_share(group, lambda: until(
+                lambda: not copies(app), 600, "the copy has ended"))
+            took_s = time.monotonic() - began
+            busy_ms = app.stall_ms()
+        job = site.wait_job("load", job_id, 60)
+        equal((job["state"], outcomes(job)),
+              ("succeeded", [("fork", "succeeded")]), f"{job['error']}")
+        print(f"{cores} CPU, {clients} clients: throttled for {calm:.3f} of "
+              f"the time by itself, longest stall {calm_ms} ms; beside the "
+              f"copy, which took {took_s:.1f} s, {busy:.3f} and {busy_ms} ms")
+        check(clients or busy <= calm + THROTTLED_MAX_SHARE,
+              f"{cores} CPU: throttled for {busy:.3f} of the time, "
+              f"{calm:.3f} by itself")
+    finally:
+        site.close()
+        app.close()
+        group.close()
+
+
+def quota(run):
+    """What a copy costs an app under a quota of one CPU, and of half a CPU."""
+    for cores in (1, 0.5):
+        for clients in (0, 1, 4):
+            under_quota(run, cores, clients)
+
+
 MEASUREMENTS = {function.__name__: function for function in (
     memory, freeze, waiting, slow, rows, retention, kill, abort, resume,
-    getcpuprofile60, browser)}
+    getcpuprofile60, browser, fork, nodes, quota)}
 
 
 def describe_machine(run):
@@ -608,6 +778,12 @@ def main():
     parser.add_argument("--builddir", required=True)
     parser.add_argument("--npm", required=True)
     parser.add_argument("--node", action="append", required=True)
+    parser.add_argument("--debian", metavar="DIR",
+                        help="where Debian's own nodejs is unpacked")
+    parser.add_argument("--musl", metavar="DIR",
+                        help="where a Node for musl and its libraries are")
+    parser.add_argument("--malloc", metavar="FILE", action="append",
+                        default=[], help="a library with another malloc")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
     for name in options.names:
@@ -618,6 +794,15 @@ def main():
 
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
+    run.debian = run.dir / "debian" if options.debian else None
+    if run.debian is not None:
+        # As Run.install() does, for other users to reach it.
+        shutil.copytree(options.debian, run.debian, symlinks=True)
+    run.musl = run.dir / "musl" if options.musl else None
+    if run.musl is not None:
+        shutil.copytree(options.musl, run.musl, symlinks=True)
+    run.mallocs = [pathlib.Path(shutil.copy(path, run.dir))
+                   for path in options.malloc]
     failed = 0
     try:
         describe_machine(run)

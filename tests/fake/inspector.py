@@ -16,7 +16,10 @@ import base64
 import functools
 import hashlib
 import json
+import os
 import random
+import re
+import select
 import signal
 import socket
 import struct
@@ -103,6 +106,12 @@ def snapshot_pieces(size, noise=False, seed=0):
     for number in range(count if noise else 0):
         yield noise_strings(seed * BLOCKS + number, 70)
     yield "]}"
+
+
+def endless_head():
+    """What a snapshot begins with whose last string has no end."""
+    *pieces, _ = snapshot_pieces(1)
+    return "".join(pieces) + ',"'
 
 
 def small_profile(function="hotLoopOfSample", samples=50):
@@ -202,6 +211,16 @@ class Session:
             self.read_exactly(1)
 
 
+ARCH = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, "?")
+CALL = re.compile(r'(?s)\((.*)\)\(((?:"(?:[^"\\]|\\.)*",?)*)\)')
+
+
+def split_call(expression):
+    """(function, arguments) of "(function)(arguments)", all of them strings."""
+    function, args = CALL.fullmatch(expression).groups()
+    return function, json.loads(f"[{args}]")
+
+
 class Behaviour:
     """Node as it should be, with a heap of a few objects.
 
@@ -212,6 +231,8 @@ class Behaviour:
     chunks = 4
     # As large a snapshot as podprof is to expect, by what is told of the heap.
     expected = 13 << 20
+    # What is told besides, see target.c.
+    more_facts = {}
 
     def __init__(self, hold=None):
         self.hold = hold
@@ -255,10 +276,16 @@ class Behaviour:
                 "code": -32601, "message": f"'{method}' wasn't found"}})
 
     def on_evaluate(self, session, command):
-        facts = {"pid": 4711, "node": "v20.0.0-fake", "rss": 64 << 20,
-                 "heapUsed": max(0, self.expected - (4 << 20)) * 10 // 16}
-        session.reply(command, {"result": {
-            "type": "string", "value": json.dumps(facts)}})
+        text = self.evaluate(session, *split_call(
+            command["params"]["expression"]))
+        session.reply(command, {"result": {"type": "string", "value": text}})
+
+    def evaluate(self, session, function, args):
+        """What a function of podprof's returns in the app."""
+        return json.dumps({
+            "pid": 4711, "node": "v20.0.0-fake", "arch": ARCH,
+            "rss": 64 << 20, "heapUsed": self.expected * 5 // 12,
+            **self.more_facts})
 
     def snapshot_text(self):
         return small_snapshot()
@@ -460,7 +487,7 @@ class EndlessChunk(Behaviour):
         session.send_bytes(
             b"\x81\x7f" + struct.pack(">Q", 1 << 40) +
             b'{"method":"HeapProfiler.addHeapSnapshotChunk",'
-            b'"params":{"chunk":"{')
+            b'"params":{"chunk":' + json.dumps(endless_head())[:-1].encode())
         while True:
             session.send_bytes(b"x" * 65536)
 
@@ -617,6 +644,199 @@ class Stepwise(Big):
                 raise Gone
 
 
+class Meeting(Behaviour):
+    """Sees exchange_dir, loads the addon, forks a copy of itself and writes by
+    itself; all as it should.  A thread plays the copy.
+
+    copies  how many were forked
+    killed  how many podprof has given up
+    """
+
+    def __init__(self, hold=None):
+        super().__init__(hold)
+        self.copies = self.killed = 0
+
+    def evaluate(self, session, function, args):
+        if "writeHeapSnapshot" in function:
+            self.started.set()
+            forks = ".fork(" in function
+            return (self.fork if forks else self.write)(session, *args)
+        if ".kill()" in function:
+            self.killed += 1
+            return ""
+        if ".state()" in function:
+            return self.state
+        if "dlopen" in function or "lstatSync" in function:
+            return ""
+        return super().evaluate(session, function, args)
+
+    def fork(self, session, data, status, *_):
+        self.copies += 1
+        thread = threading.Thread(target=self.run_copy,
+                                  args=(session, data, status), daemon=True)
+        session.inspector.threads.append(thread)
+        thread.start()
+        return "4712 1500"
+
+    def run_copy(self, session, data, status):
+        with open_fifo(data) as bytes_out, open_fifo(status) as lines_out:
+            try:
+                self.copy(session, bytes_out, lines_out)
+            except (BrokenPipeError, Gone):
+                pass
+
+    def copy(self, session, data, status):
+        status.write(b"begun 4712\n")
+        self.direct(session, data)
+        status.write(b"alive 120 40960\ndone\n")
+
+    # What the app knows of a copy that has ended.
+    state = "exited 0"
+
+    def write(self, session, data, *_):
+        with open_fifo(data) as out:
+            try:
+                self.direct(session, out)
+            except BrokenPipeError:
+                pass
+        return ""
+
+    def direct(self, session, out):
+        text = self.snapshot_text().encode()
+        out.write(text[:len(text) // 2])
+        self.wait_for_hold(session)
+        out.write(text[len(text) // 2:])
+
+
+def open_fifo(path):
+    """For writing; podprof reads it already."""
+    return os.fdopen(os.open(path, os.O_WRONLY), "wb", buffering=0)
+
+
+def await_reader_gone(file):
+    """Until nobody reads the FIFO any more."""
+    poll = select.poll()
+    poll.register(file, 0)
+    poll.poll()
+
+
+class GarbageCopy(Meeting):
+    """Writes what is no snapshot; so does the app."""
+
+    def direct(self, session, out):
+        out.write(b"<html>" * 1000)
+
+
+class EndlessCopy(Meeting):
+    """Writes what begins like a snapshot, and has no end; so does the app."""
+
+    def direct(self, session, out):
+        out.write(endless_head().encode())
+        while True:
+            out.write(b"x" * 65536)
+
+
+class HalfCopy(Meeting):
+    """Writes half a snapshot, and the word that it is whole."""
+
+    def direct(self, session, out):
+        text = self.snapshot_text()
+        out.write(text[:len(text) // 2].encode())
+
+
+class SilentCopy(Meeting):
+    """Begins, and does nothing more; nor does the app."""
+
+    def copy(self, session, data, status):
+        status.write(b"begun 4712\nalive 10 4096\n")
+        await_reader_gone(status)
+
+    def direct(self, session, out):
+        session.stall()
+
+
+class BabblingCopy(Meeting):
+    """Lines that nobody knows, without end, and without a byte of data."""
+
+    def copy(self, session, data, status):
+        number = 0
+        while True:
+            number += 1
+            status.write(b"alive %d 99999999999999999999\nalive %d 1\n\0\n"
+                         b"crashstuckfailed\nx" % (number, number) +
+                         b"y" * 3000 + b"\n")
+
+
+class LyingCopy(Meeting):
+    """Says that it is done before it has written a byte."""
+
+    def copy(self, session, data, status):
+        status.write(b"done\nalive -1 -1\n")
+
+
+class CrashingCopy(Meeting):
+    """Ends by a signal, as its handler tells."""
+
+    def copy(self, session, data, status):
+        data.write(self.snapshot_text()[:100].encode())
+        status.write(b"begun 4712\ncrash 11 -1\n")
+
+
+class StuckCopy(Meeting):
+    """Waits for a thread that it does not have."""
+
+    def copy(self, session, data, status):
+        status.write(b"begun 4712\nstuck pthread_cond_wait\n")
+
+
+class SpentCopy(Meeting):
+    """Crashes with nothing left of the memory that it may have."""
+    more_facts = {"memAvailable": 1 << 30}
+
+    def copy(self, session, data, status):
+        status.write(b"begun 4712\nalive 900 700000\ncrash 6 3\n")
+
+
+class VanishingCopy(Meeting):
+    """Ends without a word; the app has seen it killed."""
+    state = "killed 9"
+
+    def copy(self, session, data, status):
+        status.write(b"begun 4712\n")
+
+
+class NoFork(Meeting):
+    """Cannot fork."""
+
+    def fork(self, session, data, status, *_):
+        return "! fork: Cannot allocate memory"
+
+
+class NoAddon(Meeting):
+    """Cannot load the addon."""
+
+    def evaluate(self, session, function, args):
+        if "dlopen" in function:
+            return args[0] + ": failed to map segment from shared object"
+        return super().evaluate(session, function, args)
+
+
+class NoMeeting(Meeting):
+    """Sees no exchange_dir."""
+
+    def evaluate(self, session, function, args):
+        if "lstatSync" in function:
+            return "ENOENT user 20203, groups 20204"
+        return super().evaluate(session, function, args)
+
+
+class NonsenseFork(Meeting):
+    """Answers to the fork what makes no sense."""
+
+    def fork(self, session, data, status, *_):
+        return "-1 of us"
+
+
 BEHAVIOURS = {cls.__name__: cls for cls in (
     Behaviour, StallList, CloseList, GarbageList, NotHttp, HugeList, EmptyList,
     HiddenList, StallUpgrade, RefuseUpgrade, WrongAccept, StallEvaluate,
@@ -625,7 +845,9 @@ BEHAVIOURS = {cls.__name__: cls for cls in (
     EmptySnapshot, GarbageSnapshot, ChunkNoText, HugeControl, EndlessChunk,
     Deep, ErrorProfile, NoProfile, CloseInProfile, StallProfileStop,
     TruncatedProfile, BytePieces, Fragments, Pings, Strangers, KeysReversed,
-    Large, Big, Stepwise)}
+    Large, Big, Stepwise, Meeting, GarbageCopy, EndlessCopy, HalfCopy,
+    SilentCopy, BabblingCopy, LyingCopy, CrashingCopy, StuckCopy, SpentCopy,
+    VanishingCopy, NoFork, NoAddon, NoMeeting, NonsenseFork)}
 
 
 class Inspector:

@@ -1,7 +1,7 @@
 # Fuzz targets, replaying their corpus as tests.
 FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_conf tests/fuzz/fuzz_token \
 	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate tests/fuzz/fuzz_range \
-	tests/fuzz/fuzz_pack
+	tests/fuzz/fuzz_pack tests/fuzz/fuzz_snapshot
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
 FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)
@@ -21,4 +21,7 @@ tests_fuzz_fuzz_range_SOURCES = tests/fuzz/fuzz_range.c tests/fuzz/replay.c
 tests_fuzz_fuzz_range_LDADD = libfront.a $(FUZZ_LIBS)
 tests_fuzz_fuzz_pack_SOURCES = tests/fuzz/fuzz_pack.c tests/fuzz/replay.c
 tests_fuzz_fuzz_pack_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz_snapshot.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_snapshot_LDADD = $(FUZZ_LIBS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run

@@ -20,21 +20,27 @@ static struct site site;
 static struct service *service;
 static struct seat seat;
 
-static char spawned[UUID_MAX];
-static size_t spawns;
+/* The newest job, and the newest app to be looked at; how many of each. */
+static char spawned[UUID_MAX], looked_at[STR_NAME_MAX + 1];
+static size_t spawns, looks;
 static bool spawn_fails;
 
-int __wrap_spawn_capture(const struct conf *conf, const char *job_id,
-    enum spawn_log log, pid_t *ret_pid, struct err *err);
+int __wrap_spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err);
 
 int
-__wrap_spawn_capture(const struct conf *conf, const char *job_id,
-    enum spawn_log log, pid_t *ret_pid, struct err *err)
+__wrap_spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err)
 {
 	assert_ptr_equal(conf, &site.conf);
 	assert_int_equal(log, SPAWN_LOG_STDERR);
-	spawns++;
-	(void)snprintf(spawned, sizeof(spawned), "%s", job_id);
+	if (task == SPAWN_JOB) {
+		spawns++;
+		(void)snprintf(spawned, sizeof(spawned), "%s", name);
+	} else {
+		looks++;
+		(void)snprintf(looked_at, sizeof(looked_at), "%s", name);
+	}
 	if (spawn_fails)
 		return err_set(err, ERR_INTERNAL, "cannot start X");
 	*ret_pid = 999999;
@@ -47,7 +53,7 @@ set_up(void **state)
 	struct err err;
 
 	(void)state;
-	spawns = 0;
+	spawns = looks = 0;
 	spawn_fails = false;
 	site_open(&site);
 	assert_ok(service_new(&site.conf, SPAWN_LOG_STDERR, &service, &err),
@@ -179,6 +185,46 @@ resume_call(void)
 {
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 	answer_fini(&call.answer);
+	route_resume(&seat, call.request, &call.answer);
+	read_answer();
+}
+
+/* What it waits for is there. */
+static inline bool
+is_over(const struct request *request)
+{
+	struct request_sight sight;
+	struct err err;
+
+	assert_ok(request_see(request, &seat, &sight, &err), err);
+	return request_is_over(request, &sight);
+}
+
+/* One request that goes on while others are made. */
+struct parked {
+	struct request *request;
+	int out;
+};
+
+static inline struct parked
+park_call(void)
+{
+	const struct parked parked = { call.request, call.out };
+
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	assert_non_null(call.request->place);
+	answer_fini(&call.answer);
+	call.request = NULL;
+	return parked;
+}
+
+static inline void
+resume_parked(const struct parked *parked)
+{
+	end_call();
+	call.request = parked->request;
+	call.out = parked->out;
+	answer_init(&call.answer);
 	route_resume(&seat, call.request, &call.answer);
 	read_answer();
 }

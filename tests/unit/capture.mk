@@ -1,11 +1,15 @@
 # Unit programs of the modules that talk to the inspector.
-UNIT_SRC += tests/unit/test_jsoncut tests/unit/test_cdp
+UNIT_SRC += tests/unit/test_jsoncut tests/unit/test_cdp \
+	tests/unit/test_predict
 tests_unit_test_jsoncut_SOURCES = tests/unit/test_jsoncut.c
 tests_unit_test_jsoncut_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jsoncut_LDADD = $(UNIT_LIBS)
 tests_unit_test_cdp_SOURCES = tests/unit/test_cdp.c
 tests_unit_test_cdp_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cdp_LDADD = $(UNIT_LIBS)
+tests_unit_test_predict_SOURCES = tests/unit/test_predict.c
+tests_unit_test_predict_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_predict_LDADD = $(UNIT_LIBS)
 UNIT_SRC += tests/unit/test_capture tests/unit/test_capture_cancel \
 	tests/unit/test_capture_room tests/unit/test_capture_growth
 tests_unit_test_capture_SOURCES = tests/unit/test_capture.c

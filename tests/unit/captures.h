@@ -15,6 +15,7 @@
 #include "capture.h"
 #include "clock.h"
 #include "job.h"
+#include "watchdog.h"
 #include "inspector.h"
 
 #define FACTS_AND(more)                                                        \

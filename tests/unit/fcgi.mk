@@ -5,9 +5,11 @@ UNIT_FRONT += tests/unit/test_params tests/unit/test_negotiate \
 	tests/unit/test_order tests/unit/test_answer tests/unit/test_auth \
 	tests/unit/test_gate tests/unit/test_request tests/unit/test_route \
 	tests/unit/test_view tests/unit/test_handle_jobs \
-	tests/unit/test_handle_links tests/unit/test_download \
-	tests/unit/test_keeper tests/unit/test_pool
-EXTRA_DIST += tests/unit/front.h tests/unit/site.h tests/unit/call.h
+	tests/unit/test_handle_links tests/unit/test_handle_target \
+	tests/unit/test_download tests/unit/test_waiter \
+	tests/unit/test_keeper tests/unit/test_pool tests/unit/test_cgi
+EXTRA_DIST += tests/unit/front.h tests/unit/site.h tests/unit/call.h \
+	tests/unit/stand_in.h
 tests_unit_test_params_SOURCES = tests/unit/test_params.c
 tests_unit_test_params_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_params_LDADD = $(FRONT_LIBS)
@@ -50,6 +52,14 @@ tests_unit_test_handle_links_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_handle_links_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=spawn_capture,--wrap=clock_utc_ms
 tests_unit_test_handle_links_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_target_SOURCES = tests/unit/test_handle_target.c
+tests_unit_test_handle_target_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_target_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=clock_utc_ms,--wrap=clock_mono_ms
+tests_unit_test_handle_target_LDADD = $(FRONT_LIBS)
+tests_unit_test_waiter_SOURCES = tests/unit/test_waiter.c
+tests_unit_test_waiter_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_waiter_LDADD = $(FRONT_LIBS)
 tests_unit_test_download_SOURCES = tests/unit/test_download.c
 tests_unit_test_download_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_download_LDFLAGS = $(AM_LDFLAGS) \
@@ -58,9 +68,13 @@ tests_unit_test_download_LDADD = $(FRONT_LIBS)
 tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c
 tests_unit_test_keeper_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_keeper_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=clock_utc_ms,--wrap=ballast_make \
-	-Wl,--wrap=artifact_free_bytes,--wrap=job_settle
+	-Wl,--wrap=clock_utc_ms,--wrap=clock_mono_ms,--wrap=ballast_make \
+	-Wl,--wrap=artifact_free_bytes,--wrap=job_settle \
+	-Wl,--wrap=exchange_sweep,--wrap=spawn_capture
 tests_unit_test_keeper_LDADD = $(FRONT_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_pool_LDADD = $(FRONT_LIBS)
+tests_unit_test_cgi_SOURCES = tests/unit/test_cgi.c
+tests_unit_test_cgi_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cgi_LDADD = $(FRONT_LIBS)

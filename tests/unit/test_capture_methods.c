@@ -9,7 +9,6 @@
 #include <signal.h>
 
 #include "look.h"
-#include "watchdog.h"
 
 #if defined(__x86_64__)
 #define ARCH "x64"

@@ -319,7 +319,7 @@ session_close(struct session *s)
 	inspector_stop(&in);
 }
 
-static char heard[2048];
+static char heard[16384];
 
 static void
 script_replies(struct inspector *self, int fd, int n)
@@ -613,19 +613,48 @@ script_tells(struct inspector *self, int fd, int n)
 	stall(fd);
 }
 
+/* What is said of itself by an app whose function returned this JSON, with '
+ * for ". */
 static int
-ask(const char *text, struct target_facts *facts, struct err *err)
+ask(const char *answer, bool is_reset, struct target_facts *facts,
+    struct err *err)
 {
 	struct session s;
 	struct cdp_limit limit = { .deadline_ms = later() };
+	char text[2048];
+	size_t len;
 	int ret;
 
+	(void)snprintf(text, sizeof(text), "{\"id\":1,\"result\":{\"result\":"
+	    "{\"type\":\"string\",\"value\":\"");
+	for (len = strlen(text); *answer != '\0'; answer++) {
+		if (*answer == '\'')
+			text[len++] = '\\';
+		text[len++] = *answer == '\'' ? '"' : *answer;
+	}
+	(void)snprintf(text + len, sizeof(text) - len, "\"}}}");
 	said = text;
 	said_len = strlen(text);
 	session_open(&s, script_tells);
-	ret = target_ask(s.cdp, &limit, facts, err);
+	ret = target_ask(s.cdp, &limit, is_reset, facts, err);
 	session_close(&s);
 	return ret;
+}
+
+static void
+assert_unknown(const struct target_facts *facts)
+{
+	assert_int_equal(facts->pid, -1);
+	assert_string_equal(facts->node, "");
+	assert_string_equal(facts->arch, "");
+	assert_false(facts->is_addons_off);
+	assert_int_equal(facts->rss_bytes, -1);
+	assert_int_equal(facts->rss_peak_bytes, -1);
+	assert_int_equal(facts->heap_used_bytes, -1);
+	assert_int_equal(facts->heap_large_bytes, -1);
+	assert_int_equal(facts->heap_young_bytes, -1);
+	assert_int_equal(facts->limit_bytes, -1);
+	assert_int_equal(facts->available_bytes, -1);
 }
 
 static void
@@ -635,25 +664,123 @@ test_ask(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(ask("{\"id\":1,\"result\":{\"result\":{\"type\":\"string\","
-		"\"value\":\"{\\\"pid\\\":7,\\\"node\\\":\\\"v20.20.2\\\","
-		"\\\"rss\\\":1000,\\\"heapUsed\\\":500}\"}}}", &facts, &err),
-	    err);
+	assert_ok(ask("{'groups':[[3000,900,200],[2500,2400,2300]],'pid':7,"
+		"'pid':8,'node':'v20.20.2','arch':'x64','addonsOff':1,"
+		"'rss':1000,'rssPeak':1100,'heapUsed':500,'heapLarge':100,"
+		"'heapYoung':50,'memAvailable':9000,'constrained':1,"
+		"'available':2}", true, &facts, &err), err);
 	assert_int_equal(facts.pid, 7);
 	assert_string_equal(facts.node, "v20.20.2");
+	assert_string_equal(facts.arch, "x64");
+	assert_true(facts.is_addons_off);
 	assert_int_equal(facts.rss_bytes, 1000);
-	/* Under --inspect-brk there is no pid; and an app may lie. */
-	assert_ok(ask("{\"id\":1,\"result\":{\"result\":{\"value\":"
-		"\"{\\\"node\\\":\\\"a b\\\",\\\"rss\\\":1e300}\"}}}", &facts,
-		&err), err);
-	assert_int_equal(facts.pid, -1);
-	assert_string_equal(facts.node, "");
-	assert_int_equal(facts.rss_bytes, -1);
-	assert_err(ask("{\"id\":1,\"result\":{\"result\":{\"value\":"
-		"\"x\"}}}", &facts, &err), err, ERR_TARGET_REFUSED,
+	assert_int_equal(facts.rss_peak_bytes, 1100);
+	assert_int_equal(facts.heap_used_bytes, 500);
+	assert_int_equal(facts.heap_large_bytes, 100);
+	assert_int_equal(facts.heap_young_bytes, 50);
+	/* The smallest limit, and the least that is left: of two groups. */
+	assert_int_equal(facts.limit_bytes, 2500);
+	assert_int_equal(facts.available_bytes, 2300);
+	/* It was asked for no more than to look, and to begin a new peak. */
+	assert_non_null(strstr(heard, "\"includeCommandLineAPI\":true"));
+	assert_non_null(strstr(heard, "(\\\"reset\\\")\""));
+	assert_ok(ask("{}", false, &facts, &err), err);
+	assert_non_null(strstr(heard, "(\\\"\\\")\""));
+	assert_unknown(&facts);
+}
+
+/* What of an app's memory is said to be free. */
+static void
+check_memory(const char *answer, int64_t limit_bytes, int64_t available_bytes)
+{
+	struct target_facts facts;
+	struct err err;
+
+	assert_ok(ask(answer, false, &facts, &err), err);
+	assert_int_equal(facts.limit_bytes, limit_bytes);
+	assert_int_equal(facts.available_bytes, available_bytes);
+}
+
+static void
+test_ask_memory(void **state)
+{
+	(void)state;
+	/* The machine has less than the group allows; or nobody limits it. */
+	check_memory("{'groups':[[3000,900,0]],'memAvailable':70}", 3000, 70);
+	check_memory("{'groups':[],'memAvailable':70,'available':90}", -1,
+	    70);
+	/* A group over its limit; with more cached than used. */
+	check_memory("{'groups':[[100,150,20]]}", 100, 0);
+	check_memory("{'groups':[[100,50,90]]}", 100, 100);
+	/* What a group uses is not to be seen. */
+	check_memory("{'groups':[[100,-1,0]],'rss':30}", 100, 70);
+	check_memory("{'groups':[[100,-1,0]],'rss':130}", 100, 0);
+	check_memory("{'groups':[[100]],'available':60,'rss':30}", 100, 60);
+	/* No group is to be seen: Node's own view. */
+	check_memory("{'constrained':100,'available':60}", 100, 60);
+	check_memory("{'constrained':100,'rss':30,'memAvailable':90}", 100,
+	    70);
+	check_memory("{'constrained':0,'memAvailable':90}", -1, 90);
+	check_memory("{'available':60}", -1, 60);
+	/* "No limit", in the words of cgroup v1, v2 and libuv. */
+	check_memory("{'groups':[[9223372036854771712,900,0]],"
+	    "'constrained':18446744073709552000,'memAvailable':90}", -1, 90);
+	check_memory("{'groups':[[-1,900,0]],'constrained':1e19,"
+	    "'memAvailable':90}", -1, 90);
+}
+
+/* An app may lie. */
+static void
+test_ask_nonsense(void **state)
+{
+	struct target_facts facts;
+	struct err err;
+
+	(void)state;
+	assert_ok(ask("{'groups':{'a':[1,2,3]},'pid':-7,'node':'a b',"
+		"'arch':7,'addonsOff':'1','rss':1e300,'rssPeak':-1,"
+		"'heapUsed':'500','heapLarge':[],'heapYoung':null,"
+		"'memAvailable':9007199254740993}", true, &facts, &err), err);
+	assert_unknown(&facts);
+	assert_ok(ask("{'groups':[7,null,[],['1','2','3'],[[1],[2],[3]],"
+		"{'a':50,'b':10}],'pid':2147483648,"
+		"'node':'v20.0.0-0123456789012345678901234567890',"
+		"'arch':'0123456789abcdef','heapUsed':500,"
+		"'heapLarge':501}", false, &facts, &err), err);
+	assert_int_equal(facts.heap_used_bytes, 500);
+	facts.heap_used_bytes = -1;
+	assert_unknown(&facts);
+	assert_err(ask("x", false, &facts, &err), err, ERR_TARGET_REFUSED,
 	    "not JSON");
-	assert_err(ask("{\"id\":1,\"result\":{\"exceptionDetails\":{}}}",
-		&facts, &err), err, ERR_TARGET_REFUSED, "replaced");
+	assert_err(ask("[]", false, &facts, &err), err, ERR_TARGET_REFUSED,
+	    "no object");
+	assert_err(ask("", false, &facts, &err), err, ERR_TARGET_REFUSED,
+	    "not JSON");
+}
+
+static void
+test_ask_in_vain(void **state)
+{
+	static const char *const replies[] = {
+		"{\"id\":1,\"result\":{\"exceptionDetails\":{}}}",
+		"{\"id\":1,\"result\":{\"result\":{\"value\":7}}}",
+		"{\"id\":1,\"result\":{}}",
+	};
+	struct cdp_limit limit = { .deadline_ms = later() };
+	struct target_facts facts;
+	struct session s;
+	struct err err;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		said = replies[i];
+		said_len = strlen(said);
+		session_open(&s, script_tells);
+		assert_err(target_ask(s.cdp, &limit, false, &facts, &err), err,
+		    ERR_TARGET_REFUSED, "what the app tells about itself: ");
+		session_close(&s);
+	}
 }
 
 int
@@ -673,6 +800,9 @@ main(void)
 		cmocka_unit_test(test_wait_ends_with_the_app),
 		cmocka_unit_test(test_wait_ticks_and_sends_nothing),
 		cmocka_unit_test(test_ask),
+		cmocka_unit_test(test_ask_memory),
+		cmocka_unit_test(test_ask_nonsense),
+		cmocka_unit_test(test_ask_in_vain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

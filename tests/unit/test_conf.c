@@ -378,8 +378,7 @@ the_environment_beats_the_file(void **state)
 	assert_int_equal(conf->profiles, 2);
 	assert_null(conf_ignored_variable(conf, 0));
 	assert_false(conf->memory_guard);
-	assert_string_equal(conf_idle_key(conf, 0), "[limits] memory_guard");
-	assert_null(conf_idle_key(conf, 1));
+	assert_null(conf_idle_key(conf, 0));
 	conf_free(&conf);
 }
 
@@ -403,7 +402,11 @@ variables_find_their_app(void **state)
 	    "127.0.0.1:9229");
 	assert_string_equal(conf_find_app(conf, "X")->inspector, "h:2");
 	assert_int_equal(conf_find_app(conf, "x.y-z")->drain_ms, 1000);
+	/* In the table's order, whatever the apps' is. */
 	assert_string_equal(conf_idle_key(conf, 0), "[app my_app] pid");
+	assert_string_equal(conf_idle_key(conf, 1), "[app tincoin] drain");
+	assert_string_equal(conf_idle_key(conf, 2), "[app x.y-z] drain");
+	assert_null(conf_idle_key(conf, 3));
 	conf_free(&conf);
 }
 

@@ -153,6 +153,7 @@ teardown(void **state)
 	calloc_fails = false;
 	entries_invented = 0;
 	after_mkdir = NULL;
+	(void)chmod(f->dir, 0700);
 	test_remove_dir(f->base);
 	free(f);
 	return 0;
@@ -435,6 +436,9 @@ empty_dir_of_kubernetes(void **state)
 
 	assert_int_equal(chmod(f->dir, 02777), 0);
 	as_other(f, NOBODY, make_in_strange_group);
+	as_other(f, STRANGE_GROUP, make_in_strange_group);
+	/* And with the sticky bit, which keeps the app from renaming. */
+	assert_int_equal(chmod(f->dir, 03777), 0);
 	as_other(f, STRANGE_GROUP, make_in_strange_group);
 	assert_int_equal(count(f->dir), 0);
 }

@@ -201,35 +201,6 @@ test_other_body(void **state)
 	}
 }
 
-/* One request that goes on while others are made. */
-struct parked {
-	struct request *request;
-	int out;
-};
-
-static struct parked
-park_call(void)
-{
-	const struct parked parked = { call.request, call.out };
-
-	assert_int_equal(call.answer.kind, ANSWER_WAIT);
-	assert_non_null(call.request->place);
-	answer_fini(&call.answer);
-	call.request = NULL;
-	return parked;
-}
-
-static void
-resume_parked(const struct parked *parked)
-{
-	end_call();
-	call.request = parked->request;
-	call.out = parked->out;
-	answer_init(&call.answer);
-	route_resume(&seat, call.request, &call.answer);
-	read_answer();
-}
-
 /* Both come before the preflight has an answer: both get it. */
 static void
 test_replay_early(void **state)
@@ -545,9 +516,8 @@ test_delete_running(void **state)
 	expect_problem(404, "not-found", "canceled");
 	/* Its podprof-capture learns it, and lets go. */
 	assert_err(job_set_target(site.db, id, &(struct job_target){
-	    .pid = 1, .used_method = METHOD_STREAM,
-	    .memory_bytes = JOB_UNKNOWN, .predicted_bytes = JOB_UNKNOWN },
-	    &err), err, ERR_CONFLICT, "canceled");
+	    .pid = 1, .memory_bytes = JOB_UNKNOWN }, &site_plan, &err), err,
+	    ERR_CONFLICT, "canceled");
 	assert_ok(job_hold(site.db, id, &err), err);
 	assert_ok(job_release(site.db, site.state_dir, id, &err), err);
 	delete(id, site.operator);

@@ -5,17 +5,22 @@
 #include "site.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <utime.h>
 
 #include "ballast.h"
 #include "clock.h"
+#include "exchange.h"
 #include "file.h"
 #include "keeper.h"
 #include "link.h"
 #include "service.h"
 
 #define ORPHAN "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77"
+#define NO_JOB "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c78"
 
 static struct site site;
 static struct service *service;
@@ -38,6 +43,50 @@ static void
 shift_clock(int64_t ms)
 {
 	__atomic_store_n(&clock_shift_ms, ms, __ATOMIC_RELAXED);
+}
+
+/* The same for the one that goes by itself. */
+static int64_t mono_shift_ms;
+
+int64_t __wrap_clock_mono_ms(void);
+int64_t __real_clock_mono_ms(void);
+
+int64_t
+__wrap_clock_mono_ms(void)
+{
+	return __real_clock_mono_ms() +
+	    __atomic_load_n(&mono_shift_ms, __ATOMIC_RELAXED);
+}
+
+static void
+shift_mono(int64_t ms)
+{
+	__atomic_store_n(&mono_shift_ms, ms, __ATOMIC_RELAXED);
+}
+
+static pid_t started[3];
+static size_t started_len;
+
+/* A process that does nothing, and does not end. */
+int __wrap_spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err);
+
+int
+__wrap_spawn_capture(const struct conf *conf, enum spawn_task task,
+    const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err)
+{
+	char program[] = "sleep", forever[] = "3600";
+	char *argv[] = { program, forever, NULL };
+
+	(void)conf;
+	(void)task;
+	(void)name;
+	(void)log;
+	if (posix_spawnp(ret_pid, program, NULL, NULL, argv, environ) != 0)
+		return err_set(err, ERR_INTERNAL, "no sleep(1)");
+	assert_true(started_len < sizeof(started) / sizeof(started[0]));
+	started[started_len++] = *ret_pid;
+	return 0;
 }
 
 /* What is said to be free on the disk. */
@@ -82,13 +131,28 @@ __wrap_job_settle(struct db *db, const char *state_dir, struct err *err)
 	return __real_job_settle(db, state_dir, err);
 }
 
+/* Exchange directories that were swept, each time. */
+static size_t exchange_sweeps;
+
+int __wrap_exchange_sweep(const char *dir, struct err *err);
+int __real_exchange_sweep(const char *dir, struct err *err);
+
+int
+__wrap_exchange_sweep(const char *dir, struct err *err)
+{
+	__atomic_fetch_add(&exchange_sweeps, 1, __ATOMIC_RELAXED);
+	return __real_exchange_sweep(dir, err);
+}
+
 static int
 set_up(void **state)
 {
 	struct err err;
 
 	(void)state;
+	exchange_sweeps = started_len = 0;
 	shift_clock(0);
+	shift_mono(0);
 	ballast_fails = settle_fails = false;
 	site_open(&site);
 	assert_ok(service_new(&site.conf, SPAWN_LOG_STDERR, &service, &err),
@@ -106,6 +170,18 @@ tear_down(void **state)
 	service_free(&service);
 	site_close(&site);
 	return 0;
+}
+
+/* When the work was done last; in seconds from now. */
+static void
+set_swept(int64_t seconds)
+{
+	const struct utimbuf times = { time(NULL) + seconds,
+		time(NULL) + seconds };
+	char path[400];
+
+	(void)snprintf(path, sizeof(path), "%s/swept", site.state_dir);
+	assert_int_equal(utime(path, &times), 0);
 }
 
 static void
@@ -608,6 +684,200 @@ test_litter_stays(void **state)
 	assert_non_null(strstr(text, path));
 }
 
+/* In dir: a directory of a job with a FIFO in it, and nobody who owns it, as it
+ * is while its podprof-capture makes it, or once that is gone. */
+static void
+leave_exchange(const char *dir, const char *job_id)
+{
+	char aside[400], path[400], fifo[420];
+
+	(void)snprintf(aside, sizeof(aside), "%s/aside", site.dir);
+	(void)snprintf(fifo, sizeof(fifo), "%s/" EXCHANGE_DATA, aside);
+	(void)snprintf(path, sizeof(path), "%s/podprof-%s.0123456789abcdef",
+	    dir, job_id);
+	assert_int_equal(mkdir(aside, 0750), 0);
+	assert_int_equal(mkfifo(fifo, 0620), 0);
+	assert_int_equal(rename(aside, path), 0);
+}
+
+static size_t
+count_entries(const char *dir)
+{
+	char command[400];
+	FILE *f;
+	int n;
+
+	(void)snprintf(command, sizeof(command), "ls -A '%s' | wc -l", dir);
+	f = popen(command, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	assert_int_equal(pclose(f), 0);
+	return (size_t)n;
+}
+
+/* What a killed capture left goes, in the directory of each app; nothing of
+ * one that lives, and nothing that is not ours. */
+static void
+test_exchange(void **state)
+{
+	char other[300], strange[400];
+	struct exchange *exchange = NULL;
+	struct err err;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(mkdir(site.exchange_dir, 0770), 0);
+	(void)snprintf(other, sizeof(other), "%s/other", site.dir);
+	assert_int_equal(mkdir(other, 0770), 0);
+	site.apps[1].exchange_dir = other;
+	(void)snprintf(strange, sizeof(strange), "%s/strange", other);
+	assert_int_equal(mkdir(strange, 0770), 0);
+	assert_ok(exchange_create(other, ORPHAN, &exchange, &err), err);
+	leave_exchange(other, NO_JOB);
+	leave_exchange(site.exchange_dir, NO_JOB);
+	assert_int_equal(count_entries(other), 3);
+	assert_int_equal(count_entries(site.exchange_dir), 1);
+	start_keeper();
+	AWAIT(count_entries(other) == 2);
+	AWAIT(count_entries(site.exchange_dir) == 0);
+	/* Again and again. */
+	for (i = 0; i < 2; i++) {
+		leave_exchange(site.exchange_dir, NO_JOB);
+		AWAIT(count_entries(site.exchange_dir) == 0);
+	}
+	assert_int_equal(access(exchange_path(exchange), F_OK), 0);
+	assert_int_equal(access(strange, F_OK), 0);
+	exchange_free(&exchange);
+	AWAIT(service_is_ready(service));
+}
+
+/* One that is shared is swept once, and one that is not there is no fault. */
+static void
+test_no_exchange(void **state)
+{
+	const char *text;
+
+	(void)state;
+	log_setup(LOG_WARN, LOG_LOGFMT);
+	front_begin_log();
+	keeper_once(service);
+	assert_int_equal(exchange_sweeps, 1);
+	start_keeper();
+	AWAIT(__atomic_load_n(&exchange_sweeps, __ATOMIC_RELAXED) >= 4);
+	keeper_free(&keeper);
+	text = front_end_log();
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	assert_string_equal(text, "");
+	site.apps[1].exchange_dir = "/nonexistent/exchange";
+	exchange_sweeps = 0;
+	set_swept(-61);
+	keeper_once(service);
+	assert_int_equal(exchange_sweeps, 2);
+}
+
+/* Those of the started that are there still; signal: send it to them, or 0. */
+static size_t
+visit_children(int signal)
+{
+	size_t i, len = 0;
+
+	for (i = 0; i < started_len; i++)
+		len += kill(started[i], signal) == 0;
+	return len;
+}
+
+/* A look that hangs is ended; a capture may take its time. */
+static void
+test_late_look(void **state)
+{
+	struct service_end end;
+	char id[UUID_MAX];
+	const char *text;
+	struct err err;
+
+	(void)state;
+	order_profile(id);
+	assert_ok(service_spawn(service, SPAWN_LOOK, "app", &err), err);
+	assert_ok(service_spawn(service, SPAWN_JOB, id, &err), err);
+	assert_ok(service_spawn(service, SPAWN_LOOK, "forked", &err), err);
+	assert_int_equal(visit_children(0), 3);
+	log_setup(LOG_WARN, LOG_LOGFMT);
+	front_begin_log();
+	start_keeper();
+	AWAIT(service_is_ready(service));
+	shift_mono(SERVICE_LOOK_MS / 2);
+	pass_rounds();
+	assert_int_equal(visit_children(0), 3);
+	shift_mono(SERVICE_LOOK_MS);
+	AWAIT(visit_children(0) == 1);
+	AWAIT(strstr(front_read_log(), "the look at app app was killed by "
+	    "signal 9") != NULL);
+	AWAIT(strstr(front_read_log(), "the look at app forked was killed") !=
+	    NULL);
+	pass_rounds();
+	assert_int_equal(visit_children(0), 1);
+	keeper_free(&keeper);
+	text = front_end_log();
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	assert_int_equal(occurrences(text, "level=warn module=keeper"), 2);
+	assert_false(service_reap(service, &end));
+	assert_int_equal(visit_children(SIGTERM), 1);
+	while (!service_reap(service, &end))
+		(void)poll(NULL, 0, 2);
+	assert_int_equal(end.task, SPAWN_JOB);
+	assert_string_equal(end.name, id);
+	assert_true(WIFSIGNALED(end.wait_status));
+}
+
+/* It is no directory. */
+static void
+block_exchange(void)
+{
+	assert_int_equal(symlink("/nonexistent", site.exchange_dir), 0);
+}
+
+static void
+free_exchange(void)
+{
+	assert_int_equal(unlink(site.exchange_dir), 0);
+}
+
+/* One that cannot be used is told of once, and in the way of nothing. */
+static void
+test_bad_exchange(void **state)
+{
+	char other[300];
+	const char *text;
+	size_t i;
+
+	(void)state;
+	(void)snprintf(other, sizeof(other), "%s/other", site.dir);
+	assert_int_equal(mkdir(other, 0770), 0);
+	site.apps[1].exchange_dir = other;
+	block_exchange();
+	log_setup(LOG_WARN, LOG_LOGFMT);
+	front_begin_log();
+	start_keeper();
+	AWAIT(service_is_ready(service));
+	for (i = 0; i < 2; i++) {
+		leave_exchange(other, NO_JOB);
+		AWAIT(count_entries(other) == 0);
+		assert_true(service_is_ready(service));
+	}
+	text = front_read_log();
+	assert_int_equal(occurrences(text, "level=warn module=keeper"), 1);
+	assert_non_null(strstr(text, site.exchange_dir));
+	free_exchange();
+	leave_exchange(other, NO_JOB);
+	AWAIT(count_entries(other) == 0);
+	block_exchange();
+	AWAIT(occurrences(front_read_log(), "level=warn module=keeper") == 2);
+	keeper_free(&keeper);
+	text = front_end_log();
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	assert_int_equal(occurrences(text, "level="), 2);
+}
+
 /* The ballast cannot be made. */
 static void
 break_ballast(void)
@@ -699,18 +969,6 @@ test_database(void **state)
 	assert_non_null(strstr(text, site.state_dir));
 }
 
-/* When the work was done last; in seconds from now. */
-static void
-set_swept(int64_t seconds)
-{
-	const struct utimbuf times = { time(NULL) + seconds,
-		time(NULL) + seconds };
-	char path[400];
-
-	(void)snprintf(path, sizeof(path), "%s/swept", site.state_dir);
-	assert_int_equal(utime(path, &times), 0);
-}
-
 /* A CGI process does it all, if nobody did for a minute. */
 static void
 test_once(void **state)
@@ -730,8 +988,11 @@ test_once(void **state)
 	assert_int_equal(unlink(path), 0);
 	put_orphan("heapsnapshot.zst");
 	put_orphan("part");
+	assert_int_equal(mkdir(site.exchange_dir, 0770), 0);
+	leave_exchange(site.exchange_dir, NO_JOB);
 	assert_int_equal(count(COUNT_LINKS), 2);
 	keeper_once(service);
+	assert_int_equal(count_entries(site.exchange_dir), 0);
 	assert_true(has_ballast());
 	assert_false(has_orphan("heapsnapshot.zst"));
 	assert_false(has_orphan("part"));
@@ -768,6 +1029,7 @@ test_once_fails(void **state)
 		{ put_directory, remove_directory },
 		{ break_ballast, mend_ballast },
 		{ break_settle, mend_settle },
+		{ block_exchange, free_exchange },
 		{ block_artifacts, free_artifacts } };
 	char aside[320];
 	const char *text;
@@ -825,6 +1087,10 @@ main(void)
 		TEST(test_no_settling),
 		TEST(test_orphan_stays),
 		TEST(test_litter_stays),
+		TEST(test_late_look),
+		TEST(test_exchange),
+		TEST(test_no_exchange),
+		TEST(test_bad_exchange),
 		TEST(test_no_ballast),
 		TEST(test_directory),
 		TEST(test_database),

@@ -26,6 +26,13 @@ test_snapshot(void **state)
 	    "\"kind\":\"heap-snapshot\"}\n", &order, &err), err);
 	assert_int_equal(order.method, METHOD_STREAM);
 	assert_true(order.force);
+	assert_ok(parse("{\"kind\":\"heap-snapshot\",\"method\":\"fork\","
+	    "\"force\":false}", &order, &err), err);
+	assert_int_equal(order.method, METHOD_FORK);
+	assert_false(order.force);
+	assert_ok(parse("{\"method\":\"direct\",\"kind\":"
+	    "\"heap-snapshot\"}", &order, &err), err);
+	assert_int_equal(order.method, METHOD_DIRECT);
 }
 
 static void
@@ -93,13 +100,21 @@ test_refused(void **state)
 		{ "{\"kind\":\"cpu-profile\",\"samplingBytes\":1}",
 		    "samplingBytes" },
 		{ "{\"kind\":\"heap-snapshot\",\"method\":\"magic\"}",
+		    "method: must be \"auto\", \"fork\", \"direct\" or "
+		    "\"stream\"" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":\"Fork\"}",
 		    "method: must be" },
-		{ "{\"kind\":\"heap-snapshot\",\"method\":\"fork\"}",
-		    "method: fork is not available" },
-		{ "{\"kind\":\"heap-snapshot\",\"method\":\"direct\"}",
-		    "method: direct is not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":null}",
+		    "method: must be" },
+		{ "{\"kind\":\"cpu-profile\",\"method\":\"fork\"}",
+		    "method: fork is a way to take a heap-snapshot" },
+		{ "{\"method\":\"direct\",\"kind\":\"cpu-profile\"}",
+		    "method: direct is a way to take a heap-snapshot" },
 		{ "{\"kind\":\"heap-snapshot\",\"method\":1}", "method" },
 		{ "{\"kind\":\"heap-snapshot\",\"force\":1}", "force" },
+		{ "{\"kind\":\"heap-snapshot\",\"force\":0}",
+		    "force: must be true or false" },
+		{ "{\"kind\":\"heap-snapshot\",\"force\":null}", "force" },
 		{ "{\"kind\":\"heap-snapshot\",\"force\":\"true\"}", "force" },
 		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"1\"}",
 		    "worker: worker threads are not available" },

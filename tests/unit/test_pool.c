@@ -1,84 +1,18 @@
 /*
  * The pool as a process: this program is started again as the pool, and by the
- * pool as podprof-capture, under those names.  What a capture does is the name
- * of its app:
- *
- *	quick  succeeds at once        held  waits for the file "release"
- *	gone   refuses at the preflight	dies  is killed in the middle
+ * pool as podprof-capture, under those names.
  */
-#include "site.h"
+#include "stand_in.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 
-#include "clock.h"
 #include "file.h"
 #include "pool.h"
 #include "service.h"
 
-#define SNAPSHOT_BYTES (3 << 20)
-#define CONF_NAME "/podprof.conf"
-
-static struct site site;
-static char socket_path[300], conf_path[300], release_path[300],
-    log_path[300];
+static char socket_path[300], log_path[300];
 static pid_t pool_pid;
-
-static void
-nap(long ms)
-{
-	const struct timespec pause = { .tv_sec = ms / 1000,
-		.tv_nsec = ms % 1000 * 1000000 };
-
-	(void)nanosleep(&pause, NULL);
-}
-
-/* As podprof-capture.  Whatever goes wrong here shows as a job that fails. */
-static int
-run_capture(int argc, char **argv)
-{
-	const struct job_target target = { .pid = 1, .node = "v20.0.0",
-		.used_method = METHOD_STREAM, .memory_bytes = 1,
-		.predicted_bytes = JOB_UNKNOWN };
-	const char *job_id = argv[argc - 1];
-	struct conf *conf = NULL;
-	struct db *db = NULL;
-	struct proc self;
-	struct err err;
-	struct job job;
-	char release[400];
-
-	if (conf_load(argv[2], environ, &conf, &err) != 0 ||
-	    job_open_db(conf->state_dir, &db, &err) != 0 ||
-	    proc_self(&self, &err) != 0 ||
-	    job_claim(db, job_id, &self, &job, &err) != 0)
-		return 3;
-	if (strcmp(job.app, "gone") == 0) {
-		struct err why;
-
-		err_set(&why, ERR_TARGET_UNREACHABLE, "no inspector at X");
-		return job_fail(db, conf->state_dir, job_id, &why,
-		    &err) == 0 ? 1 : 3;
-	}
-	if (job_set_target(db, job_id, &target, &err) != 0)
-		return 3;
-	if (strcmp(job.app, "dies") == 0)
-		(void)raise(SIGKILL);
-	(void)snprintf(release, sizeof(release), "%s/../release",
-	    conf->state_dir);
-	while (strcmp(job.app, "held") == 0 && access(release, F_OK) != 0)
-		nap(5);
-	site.conf = *conf;
-	(void)str_copy(site.state_dir, sizeof(site.state_dir),
-	    conf->state_dir);
-	site_finish(&site, db, job_id, job.kind, SNAPSHOT_BYTES);
-	db_close(&db);
-	conf_free(&conf);
-	return 0;
-}
 
 static int
 run_pool(char **argv)
@@ -99,30 +33,6 @@ run_pool(char **argv)
 	service_free(&service);
 	conf_free(&conf);
 	return 0;
-}
-
-/* more: further lines. */
-static void
-write_conf(const char *more)
-{
-	FILE *f = fopen(conf_path, "w");
-
-	assert_non_null(f);
-	(void)fprintf(f, "[podprof]\nstate_dir = %s\npod = pod-1\n"
-	    "threads = 2\n[auth]\ntokens = %s\n[app quick]\n[app held]\n"
-	    "[app gone]\n[app dies]\n[limits]\nwaiting = 4\ndownloads = 2\n%s",
-	    site.state_dir, site.tokens, more);
-	assert_int_equal(fclose(f), 0);
-}
-
-static void
-copy_self(const char *name)
-{
-	char command[700];
-
-	(void)snprintf(command, sizeof(command), "cp /proc/%d/exe '%s/%s'",
-	    (int)getpid(), site.dir, name);
-	assert_int_equal(system(command), 0);
 }
 
 static void
@@ -157,17 +67,10 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	(void)signal(SIGPIPE, SIG_IGN);
-	site_open(&site);
+	open_stage("pool");
 	(void)snprintf(socket_path, sizeof(socket_path), "%s/socket",
 	    site.dir);
-	(void)snprintf(conf_path, sizeof(conf_path), "%s" CONF_NAME, site.dir);
 	(void)snprintf(log_path, sizeof(log_path), "%s/log", site.dir);
-	(void)snprintf(release_path, sizeof(release_path), "%s/release",
-	    site.dir);
-	write_conf("");
-	copy_self("pool");
-	copy_self("podprof-capture");
 	front_listen(socket_path);
 	start_pool();
 	return 0;
@@ -264,15 +167,6 @@ take(const char *app, char ret_id[UUID_MAX])
 	(void)snprintf(ret_id, UUID_MAX, "%.36s", id + strlen("X-Job-Id: "));
 }
 
-static void
-release(void)
-{
-	int fd = open(release_path, O_WRONLY | O_CREAT, 0600);
-
-	assert_true(fd >= 0);
-	(void)close(fd);
-}
-
 /* A line may come a moment after what it tells of; at most 20 s. */
 static void
 expect_log(const char *text)
@@ -284,8 +178,9 @@ expect_log(const char *text)
 	buf_init(&log, 1 << 24);
 	do {
 		buf_reset(&log);
-		assert_ok(file_read(log_path, &log, &err), err);
-		if (strstr(buf_str(&log), text) != NULL) {
+		/* It is not there before the pool is. */
+		if (file_read(log_path, &log, &err) == 0 &&
+		    strstr(buf_str(&log), text) != NULL) {
 			buf_fini(&log);
 			return;
 		}
@@ -370,6 +265,124 @@ test_killed(void **state)
 	assert_int_equal(job.state, JOB_FAILED);
 	assert_int_equal(job.error.code, ERR_INTERRUPTED);
 	await_status("/dies/private/papi/getMemorySnapshot", 404);
+}
+
+#define HELD_TARGET "/held/private/papi/target"
+#define FOUND "\"reachable\":true"
+
+/* Ask for a look until it has found the app; at most 20 s. */
+static void
+await_found(const char *path)
+{
+	const int64_t end_ms = clock_mono_ms() + 20000;
+	const char *text;
+
+	do {
+		assert_int_equal(get(path, &text), 200);
+		if (strstr(text, FOUND) != NULL)
+			return;
+	} while (clock_mono_ms() < end_ms);
+	fail_msg("%s: still %s", path, text);
+}
+
+/* However many ask at once: one is sent a second, and all get what it found. */
+static void
+test_target(void **state)
+{
+	const int64_t began_ms = clock_mono_ms();
+	const char *text;
+	int client[4];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		client[i] = ask(HELD_TARGET, NULL, NULL);
+	await_looks(1);
+	assert_int_equal(get("/livez", NULL), 200);
+	release();
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(answer(client[i], &text, NULL), 200);
+		assert_non_null(strstr(text, "\r\nCache-Control: no-store"));
+		assert_null(strstr(text, "X-Job-Id"));
+		/* A machine that is busy may need more time than there is. */
+		assert_true(strstr(text, FOUND) != NULL ||
+		    clock_mono_ms() - began_ms >= LOOK_WAIT_MS);
+	}
+	await_found(HELD_TARGET);
+	assert_in_range(count_looks(), 1,
+	    1 + (clock_mono_ms() - began_ms) / LOOK_FRESH_MS);
+	/* Nobody reaps them but the pool, and they are no jobs. */
+	assert_int_equal(site_count(&site, "held"), 0);
+}
+
+/* Nobody comes back: that is the answer, in time, and the log says why. */
+static void
+test_target_dies(void **state)
+{
+	static const char path[] = "/dies/private/papi/target";
+	const int64_t began_ms = clock_mono_ms();
+	const char *text;
+	int client[2];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		client[i] = ask(path, NULL, NULL);
+	expect_log("the look at app dies was killed by signal 9");
+	await_found("/quick/private/papi/target");
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(answer(client[i], &text, NULL), 200);
+		assert_non_null(strstr(text, "\"reachable\":false"));
+		assert_non_null(strstr(text, "\"pid\":null"));
+	}
+	assert_true(clock_mono_ms() - began_ms >= LOOK_WAIT_MS);
+	/* Nor does a dead one hold up the next. */
+	assert_int_equal(get(path, NULL), 200);
+	assert_true(count_looks() >= 3);
+}
+
+/* There is no podprof-capture, and then there is. */
+static void
+test_target_missing(void **state)
+{
+	static const char path[] = "/quick/private/papi/target";
+	const char *text;
+
+	(void)state;
+	remove_copy("podprof-capture");
+	assert_int_equal(get(path, &text), 500);
+	assert_non_null(strstr(text, "cannot start "));
+	assert_non_null(strstr(text, "/podprof-capture: No such file"));
+	expect_log("cannot start ");
+	copy_self("podprof-capture");
+	await_found(path);
+}
+
+/* Four wait; a fifth finds no place, which is all that is withheld. */
+static void
+test_target_full(void **state)
+{
+	const int64_t end_ms = clock_mono_ms() + 20000;
+	const char *text;
+	int client[4], status;
+	size_t i;
+
+	(void)state;
+	do {
+		for (i = 0; i < 4; i++)
+			client[i] = ask(HELD_TARGET, NULL, NULL);
+		/* Each is there for a while only. */
+		status = get("/quick/private/papi/target", &text);
+		assert_int_equal(strstr(text, "[limits] waiting") != NULL &&
+		    strstr(text, "\r\nRetry-After: ") != NULL, status == 429);
+		assert_int_equal(get("/livez", NULL), 200);
+		for (i = 0; i < 4; i++)
+			(void)close(client[i]);
+	} while (status != 429 && clock_mono_ms() < end_ms);
+	assert_int_equal(status, 429);
+	/* They left, so there is place. */
+	await_status("/quick/private/papi/target", 200);
+	release();
 }
 
 /* Have four clients wait for the job.  *ret_text is what a fifth was told. */
@@ -559,6 +572,40 @@ test_silent(void **state)
 	assert_int_equal(get("/livez", NULL), 200);
 }
 
+/* At SIGTERM, who waits for a look is told so. */
+static void
+test_target_stop(void **state)
+{
+	const int64_t began_ms = clock_mono_ms();
+	const char *text;
+	int client[2], status;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		client[i] = ask(HELD_TARGET, NULL, NULL);
+	await_looks(1);
+	/* Both were read, when a third was answered. */
+	assert_int_equal(get("/quick/private/papi/jobs", NULL), 200);
+	assert_int_equal(kill(pool_pid, SIGTERM), 0);
+	for (i = 0; i < 2; i++) {
+		status = answer(client[i], &text, NULL);
+		/* Unless its time was over before. */
+		if (status == 200 &&
+		    clock_mono_ms() - began_ms >= LOOK_WAIT_MS)
+			continue;
+		assert_int_equal(status, 503);
+		assert_non_null(strstr(text, "the service is stopping; ask "
+		    "again once it is back"));
+		assert_non_null(strstr(text, "\r\nRetry-After: "));
+		assert_null(strstr(text, "X-Job-Id"));
+	}
+	assert_int_equal(waitpid(pool_pid, &status, 0), pool_pid);
+	assert_int_equal(status, 0);
+	pool_pid = 0;
+	release();
+}
+
 /* At SIGTERM: who waits is told, who downloads gets it all, jobs go on. */
 static void
 test_stop(void **state)
@@ -610,6 +657,11 @@ main(int argc, char **argv)
 		TEST(test_handover),
 		TEST(test_refused),
 		TEST(test_killed),
+		TEST(test_target),
+		TEST(test_target_dies),
+		TEST(test_target_missing),
+		TEST(test_target_full),
+		TEST(test_target_stop),
 		TEST(test_waits),
 		TEST(test_profile),
 		TEST(test_slow_downloads),
@@ -619,7 +671,7 @@ main(int argc, char **argv)
 	};
 
 	if (strcmp(program_invocation_short_name, "podprof-capture") == 0)
-		return run_capture(argc, argv);
+		return play_capture(argc, argv);
 	if (strcmp(program_invocation_short_name, "pool") == 0)
 		return run_pool(argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,30 +149,39 @@ test_base(void **state)
 static void
 test_over(void **state)
 {
-	struct job job = { .id = "x", .state = JOB_RUNNING, .revision = 3,
-		.accepted_at_ms = JOB_UNKNOWN };
+	struct request_sight sight = { .job = { .id = "x",
+		.state = JOB_RUNNING, .revision = 3,
+		.accepted_at_ms = JOB_UNKNOWN } };
+	struct job *job = &sight.job;
 	struct request *request;
 	struct answer answer;
 
 	(void)state;
 	request = make(NULL, NULL, NULL);
 	answer_init(&answer);
-	request_wait(request, &answer, &job, UNTIL_PREFLIGHT, 10, NULL);
+	request_wait(request, &answer, job, UNTIL_PREFLIGHT, 10, NULL);
 	assert_int_equal(answer.kind, ANSWER_WAIT);
-	assert_false(request_is_over(request, &job));
-	job.accepted_at_ms = 1;
-	assert_true(request_is_over(request, &job));
-	request_wait(request, &answer, &job, UNTIL_FINAL, 10, NULL);
-	assert_false(request_is_over(request, &job));
-	request_wait(request, &answer, &job, UNTIL_CHANGED, 10, NULL);
-	assert_false(request_is_over(request, &job));
-	job.revision++;
-	assert_true(request_is_over(request, &job));
-	job.state = JOB_FAILED;
-	request_wait(request, &answer, &job, UNTIL_CHANGED, 10, NULL);
-	assert_true(request_is_over(request, &job));
-	request_wait(request, &answer, &job, UNTIL_FINAL, 10, NULL);
-	assert_true(request_is_over(request, &job));
+	assert_false(request_is_over(request, &sight));
+	job->accepted_at_ms = 1;
+	assert_true(request_is_over(request, &sight));
+	request_wait(request, &answer, job, UNTIL_FINAL, 10, NULL);
+	assert_false(request_is_over(request, &sight));
+	request_wait(request, &answer, job, UNTIL_CHANGED, 10, NULL);
+	assert_false(request_is_over(request, &sight));
+	job->revision++;
+	assert_true(request_is_over(request, &sight));
+	job->state = JOB_FAILED;
+	request_wait(request, &answer, job, UNTIL_CHANGED, 10, NULL);
+	assert_true(request_is_over(request, &sight));
+	request_wait(request, &answer, job, UNTIL_FINAL, 10, NULL);
+	assert_true(request_is_over(request, &sight));
+	/* A look is told by its own revision alone. */
+	sight.revision = 7;
+	request_wait_look(request, &answer, 7, 10, NULL);
+	assert_string_equal(request->wait.job_id, "");
+	assert_false(request_is_over(request, &sight));
+	sight.revision++;
+	assert_true(request_is_over(request, &sight));
 	request_free(&request);
 }
 

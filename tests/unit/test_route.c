@@ -53,6 +53,7 @@ test_methods(void **state)
 		{ PAPI "/jobs/" NO_JOB, "Allow: GET, HEAD, DELETE\r\n" },
 		{ PAPI "/jobs/" NO_JOB "/artifact", "Allow: GET, HEAD\r\n" },
 		{ PAPI "/jobs/" NO_JOB "/links", "Allow: POST\r\n" },
+		{ PAPI "/target", "Allow: GET, HEAD\r\n" },
 		{ "/livez", "Allow: GET, HEAD\r\n" },
 		{ "/readyz", "Allow: GET, HEAD\r\n" },
 	};
@@ -79,6 +80,7 @@ test_paths(void **state)
 {
 	static const char *const paths[] = { "", "/", "/app",
 		"/app/private/papi", PAPI "/", PAPI "/takeMemorySnapshot/",
+		PAPI "/target/", PAPI "/targets", PAPI "/target/" NO_JOB,
 		"/" PAPI "/jobs", PAPI "/jobs/", PAPI "/jobs/x",
 		PAPI "/jobs/0198C0DE-7B1E-7C3A-9F00-5D2E6A1B4C77",
 		PAPI "/jobs/" NO_JOB "/",
@@ -172,6 +174,33 @@ test_take_json(void **state)
 	assert_true(site_job(&site, "app", spawned).force);
 }
 
+/* "force" is 0 or 1, said once. */
+static void
+test_force(void **state)
+{
+	static const char *const wrong[] = { "force=2", "force=-1", "force=",
+		"force", "force=true", "force=1&force=1", "force=0&force=1",
+		"force=%31%00", "force=+1", "force=1.0" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		get(PAPI "/takeMemorySnapshot", wrong[i]);
+		expect_problem(400, "invalid", "parameter force: ");
+		assert_string_equal(member("resultCode"), "Error");
+		assert_string_equal(member("errorMessage"),
+		    err_title(ERR_INVALID));
+	}
+	assert_int_equal(spawns, 0);
+	get(PAPI "/takeMemorySnapshot", "force=0");
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	assert_false(site_job(&site, "app", spawned).force);
+	begin_call("POST", "/forked/private/papi/takeMemorySnapshot",
+	    "force=%31", site.operator, NULL, NULL);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	assert_true(site_job(&site, "forked", spawned).force);
+}
+
 /* What the preflight refuses is told, and leaves no job. */
 static void
 test_refused(void **state)
@@ -242,20 +271,97 @@ test_spawn_fails(void **state)
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 }
 
+/* The memory guard's refusal, with its numbers, by whatever address. */
 static void
-test_method_of_app(void **state)
+test_guard(void **state)
+{
+	static const char json[] = "CONTENT_TYPE=application/json";
+	static const char text[] = "the snapshot needs some 900 MB, 300 MB are "
+	    "available; \"force\" goes on";
+	static const struct {
+		const char *method, *path, *query, *accept, *body;
+	} cases[] = {
+		{ "GET", PAPI "/takeMemorySnapshot", NULL, NULL, NULL },
+		{ "POST", PAPI "/takeMemorySnapshot", "force=0",
+		    "HTTP_ACCEPT=text/plain", NULL },
+		{ "GET", PAPI "/takeMemorySnapshot", NULL,
+		    "HTTP_ACCEPT=application/json", NULL },
+		{ "POST", PAPI "/jobs", NULL, json,
+		    "BODY={\"kind\":\"heap-snapshot\",\"force\":false}" },
+	};
+	const bool is_module[] = { true, true, true, false };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin_call(cases[i].method, cases[i].path, cases[i].query,
+		    site.operator, cases[i].accept, cases[i].body);
+		site_claim(site.db, spawned);
+		site_fail(&site, spawned, ERR_SPACE, text);
+		resume_call();
+		expect_problem(507, "space", text);
+		assert_string_equal(member("pod"), "pod-1");
+		assert_string_equal(member("resultCode"),
+		    is_module[i] ? "Error" : "(none)");
+		assert_string_equal(member("errorMessage"),
+		    is_module[i] ? err_title(ERR_SPACE) : "(none)");
+		assert_int_equal(call.answer.retry_after_s, 0);
+		assert_int_equal(site_count(&site, "app"), 0);
+	}
+	begin_call("POST", PAPI "/jobs", NULL, site.operator, json,
+	    "BODY={\"kind\":\"heap-snapshot\",\"force\":true}");
+	assert_true(site_job(&site, "app", spawned).force);
+}
+
+/* The order's method counts, or else the app's; of profiles there is none. */
+static void
+test_method(void **state)
 {
 	static const char type[] = "CONTENT_TYPE=application/json";
+	static const struct {
+		const char *path, *body;
+		enum conf_method method;
+	} cases[] = {
+		{ "/forked/private/papi/jobs", "BODY={\"kind\":"
+		    "\"heap-snapshot\"}", METHOD_FORK },
+		{ "/forked/private/papi/jobs", "BODY={\"kind\":"
+		    "\"heap-snapshot\",\"method\":\"auto\"}", METHOD_FORK },
+		{ "/forked/private/papi/jobs", "BODY={\"kind\":"
+		    "\"heap-snapshot\",\"method\":\"stream\"}",
+		    METHOD_STREAM },
+		{ PAPI "/jobs", "BODY={\"kind\":\"heap-snapshot\"}",
+		    METHOD_AUTO },
+		{ PAPI "/jobs", "BODY={\"kind\":\"heap-snapshot\","
+		    "\"method\":\"fork\"}", METHOD_FORK },
+		{ PAPI "/jobs", "BODY={\"kind\":\"heap-snapshot\","
+		    "\"method\":\"direct\"}", METHOD_DIRECT },
+		{ "/forked/private/papi/jobs", "BODY={\"kind\":"
+		    "\"cpu-profile\"}", METHOD_AUTO },
+	};
+	struct job job;
+	struct err err;
+	size_t i;
 
 	(void)state;
 	get("/forked/private/papi/takeMemorySnapshot", NULL);
-	expect_problem(400, "invalid", "[app forked] method = fork");
-	assert_int_equal(spawns, 0);
-	begin_call("POST", "/forked/private/papi/jobs", NULL, site.operator,
-	    type, "BODY={\"kind\":\"heap-snapshot\",\"method\":\"stream\"}");
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 	assert_int_equal(site_job(&site, "forked", spawned).method,
-	    METHOD_STREAM);
+	    METHOD_FORK);
+	site_fail(&site, spawned, ERR_TARGET_TIMEOUT, "no answer");
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin_call("POST", cases[i].path, NULL, site.operator, type,
+		    cases[i].body);
+		assert_int_equal(call.answer.kind, ANSWER_WAIT);
+		job = site_job(&site, call.request->app, spawned);
+		assert_int_equal(job.method, cases[i].method);
+		assert_ok(job_cancel(site.db, site.state_dir, spawned, &job,
+		    &err), err);
+	}
+	spawns = 0;
+	begin_call("POST", PAPI "/jobs", NULL, site.operator, type,
+	    "BODY={\"kind\":\"cpu-profile\",\"method\":\"fork\"}");
+	expect_problem(400, "invalid", "method: fork");
+	assert_int_equal(spawns, 0);
 }
 
 static void
@@ -720,15 +826,9 @@ test_job(void **state)
 	get_waiting(path, "HTTP_PREFER=wait=99");
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 	assert_int_equal(call.request->wait.until, UNTIL_CHANGED);
-	{
-		struct job job = site_job(&site, "app", spawned);
-
-		assert_false(request_is_over(call.request, &job));
-		assert_ok(job_set_progress(site.db, spawned, &progress, &err),
-		    err);
-		job = site_job(&site, "app", spawned);
-		assert_true(request_is_over(call.request, &job));
-	}
+	assert_false(is_over(call.request));
+	assert_ok(job_set_progress(site.db, spawned, &progress, &err), err);
+	assert_true(is_over(call.request));
 	resume_call();
 	expect_status(200);
 	expect_header("Preference-Applied: wait=25\r\n");
@@ -825,10 +925,12 @@ main(void)
 		TEST(test_paths),
 		TEST(test_take),
 		TEST(test_take_json),
+		TEST(test_force),
 		TEST(test_refused),
+		TEST(test_guard),
 		TEST(test_slow_preflight),
 		TEST(test_spawn_fails),
-		TEST(test_method_of_app),
+		TEST(test_method),
 		TEST(test_get_snapshot),
 		TEST(test_snapshot_parts),
 		TEST(test_gone),

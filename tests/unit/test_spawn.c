@@ -143,17 +143,24 @@ read_text(const char *path, char *out, size_t size)
 
 /* Start, wait for the end, read the report. */
 static void
-start(struct fixture *f, enum spawn_log log)
+start_task(struct fixture *f, enum spawn_task task, const char *name,
+    enum spawn_log log)
 {
 	struct err err;
 	int status;
 	pid_t pid;
 
 	(void)unlink(f->done);
-	assert_ok(spawn_capture(&f->conf, JOB, log, &pid, &err), err);
+	assert_ok(spawn_capture(&f->conf, task, name, log, &pid, &err), err);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	read_text(f->done, f->text, sizeof(f->text));
+}
+
+static void
+start(struct fixture *f, enum spawn_log log)
+{
+	start_task(f, SPAWN_JOB, JOB, log);
 }
 
 static void
@@ -186,6 +193,31 @@ arguments_carry_job_request_and_file(void **state)
 	assert_has(f, "arg podprof-capture\narg -c\n"
 	    "arg /etc/some where/podprof.conf\narg --request\narg req-1\n"
 	    "arg --\narg " JOB "\nenv ");
+}
+
+/* Whatever the app is called, its name is no option. */
+static void
+look_names_the_app(void **state)
+{
+	static const char *const names[] = { "shop", "-c", "--help" };
+	struct fixture *f = *state;
+	char path[] = "/etc/podprof.conf", want[200];
+	size_t i;
+
+	f->conf.path = path;
+	log_bind("req-1", NULL);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		start_task(f, SPAWN_LOOK, names[i], SPAWN_LOG_STDERR);
+		(void)snprintf(want, sizeof(want), "arg podprof-capture\n"
+		    "arg -c\narg /etc/podprof.conf\narg --request\n"
+		    "arg req-1\narg --look\narg %s\nenv ", names[i]);
+		assert_memory_equal(f->text, want, strlen(want));
+		assert_has(f, "leader 1\n");
+		assert_lacks(f, "blocked");
+	}
+	start_task(f, SPAWN_LOOK, "shop", SPAWN_LOG_FILE);
+	read_text(f->log, f->text, sizeof(f->text));
+	assert_string_equal(f->text, "a line of the child\n");
 }
 
 static void
@@ -331,13 +363,13 @@ log_that_cannot_be_opened_is_told(void **state)
 	(void)fputs("keep", file);
 	(void)fclose(file);
 	assert_int_equal(symlink(victim, f->log), 0);
-	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_FILE, &pid, &err),
-	    err, ERR_STORE, f->log);
+	assert_err(spawn_capture(&f->conf, SPAWN_JOB, JOB, SPAWN_LOG_FILE,
+	    &pid, &err), err, ERR_STORE, f->log);
 	read_text(victim, text, sizeof(text));
 	assert_string_equal(text, "keep");
 	f->conf.state_dir = "/nonexistent";
-	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_FILE, &pid, &err),
-	    err, ERR_STORE, "No such file or directory");
+	assert_err(spawn_capture(&f->conf, SPAWN_JOB, JOB, SPAWN_LOG_FILE,
+	    &pid, &err), err, ERR_STORE, "No such file or directory");
 }
 
 static void
@@ -355,11 +387,12 @@ program_is_beside_ours(void **state)
 	(void)snprintf(exe, sizeof(exe), "%s/gone/podprof.fcgi", f->dir);
 	(void)snprintf(want, sizeof(want), "cannot start "
 	    "%s/gone/podprof-capture: No such file or directory", f->dir);
-	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_STDERR, &pid, &err),
-	    err, ERR_INTERNAL, want);
+	assert_err(spawn_capture(&f->conf, SPAWN_JOB, JOB, SPAWN_LOG_STDERR,
+	    &pid, &err), err, ERR_INTERNAL, want);
 	(void)snprintf(exe, sizeof(exe), "podprof.fcgi");
-	assert_err(spawn_capture(&f->conf, JOB, SPAWN_LOG_STDERR, &pid, &err),
-	    err, ERR_INTERNAL, "cannot tell where podprof-capture is");
+	assert_err(spawn_capture(&f->conf, SPAWN_JOB, JOB, SPAWN_LOG_STDERR,
+	    &pid, &err), err, ERR_INTERNAL,
+	    "cannot tell where podprof-capture is");
 }
 
 int
@@ -368,6 +401,8 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 		    arguments_carry_job_request_and_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(look_names_the_app, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(environment_is_filtered,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptor_is_inherited,
