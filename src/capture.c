@@ -417,7 +417,8 @@ look_after(struct capture *c)
 	struct err err;
 	int64_t peak_bytes;
 
-	if (c->cdp == NULL || cdp_is_exiting(c->cdp))
+	if (c->cdp == NULL || cdp_is_exiting(c->cdp) ||
+	    c->plan.attempts_len == 0)
 		return;
 	if (target_ask(c->cdp, &limit, false, &facts, &err) != 0) {
 		log_info("capture", "memory afterwards not known: %s", err.msg);
@@ -515,8 +516,11 @@ out:
 	watchdog_stop(&c->watchdog);
 	db_set_wait(c->db, DB_BUSY_MS);
 	/* Leaving may take its time, and that is nobody's business. */
-	if (ret != 0)
+	if (ret != 0) {
+		if (err->code != ERR_TARGET_TIMEOUT)
+			look_after(c);
 		give_over(c, err);
+	}
 	capture_detach(c);
 	ws_free(&c->ws);
 	return ret;

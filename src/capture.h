@@ -26,10 +26,11 @@
 #define CAPTURE_ASK_MS 60000
 /* How long V8 may be silent: it tells nothing while it collects garbage, and
  * since Node 22 a snapshot waits until the event loop is free.  Method direct
- * has no word of it before the first byte: so many times the predicted freeze,
- * if that is more. */
+ * has no word of it before the first byte: so long, or so many times the
+ * predicted freeze, if that is more. */
 #define CAPTURE_SILENCE_MS 120000
-#define CAPTURE_SILENCE_FREEZES 8
+#define CAPTURE_SILENCE_DIRECT_MS 300000
+#define CAPTURE_SILENCE_FREEZES 20
 /* How long a forked copy may neither write nor use the CPU. */
 #define CAPTURE_HANG_MS 20000
 /* Copies that are forked before another method is looked for. */

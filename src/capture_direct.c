@@ -38,8 +38,8 @@ silence_ms(const struct capture *c)
 	const int64_t freezes_ms =
 	    c->plan.predicted_freeze_ms * CAPTURE_SILENCE_FREEZES;
 
-	return freezes_ms > CAPTURE_SILENCE_MS ? freezes_ms :
-	    CAPTURE_SILENCE_MS;
+	return freezes_ms > CAPTURE_SILENCE_DIRECT_MS ? freezes_ms :
+	    CAPTURE_SILENCE_DIRECT_MS;
 }
 
 /* Until the app is free again. */
@@ -124,9 +124,12 @@ run(struct capture *c, struct err *err)
 	struct intake intake;
 	int ret;
 
-	if (capture_ask_again(c, err) != 0 ||
-	    intake_open(&intake, c, false, err) != 0)
+	if (capture_ask_again(c, err) != 0)
 		return -1;
+	c->verdict = VERDICT_OTHER;
+	if (intake_open(&intake, c, false, err) != 0)
+		return -1;
+	c->verdict = VERDICT_FINAL;
 	ret = capture_enter(c, PHASE_STARTING, err);
 	if (ret == 0)
 		ret = write_now(c, &intake, err);

@@ -80,6 +80,7 @@ struct copy {
 	bool is_begun;			/* the copy is there */
 	bool is_done;
 	bool is_out_of_memory;
+	bool is_aborted;		/* by V8 itself */
 	struct err end;			/* why it ended, if it said so */
 };
 
@@ -199,6 +200,8 @@ on_crash(struct copy *copy, const char *text)
 	if (copy->cap_bytes > 0 && left_kib >= 0 &&
 	    left_kib < copy->cap_bytes / 1024 / SPENT_SHARE)
 		copy->is_out_of_memory = true;
+	copy->is_aborted = number == SIGABRT || number == SIGTRAP ||
+	    number == SIGILL;
 	name = sigabbrev_np((int)number);
 	(void)snprintf(words, sizeof(words), "SIG%s", name != NULL ? name :
 	    "?");
@@ -404,7 +407,7 @@ judge(struct copy *copy, struct err *err)
 		return err_set(err, ERR_TARGET_EXITED, "the app ended, or "
 		    "closed its inspector, while its copy took the snapshot; "
 		    "%s", copy->end.msg);
-	c->verdict = VERDICT_AGAIN;
+	c->verdict = copy->is_aborted ? VERDICT_AGAIN_ONLY : VERDICT_AGAIN;
 	return err_set(err, copy->end.code, "%s", copy->end.msg);
 }
 
@@ -433,8 +436,10 @@ run(struct capture *c, struct err *err)
 	};
 	int ret;
 
+	c->verdict = VERDICT_OTHER;
 	if (intake_open(&copy.intake, c, true, err) != 0)
 		return -1;
+	c->verdict = VERDICT_FINAL;
 	copy.intake.line = on_line;
 	copy.intake.ctx = &copy;
 	ret = capture_enter(c, PHASE_STARTING, err);

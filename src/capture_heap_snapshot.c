@@ -67,7 +67,9 @@ bytes_max(const struct capture *c)
 {
 	const int64_t heap = c->facts.heap_used_bytes;
 
-	return CAPTURE_FILE_BYTES + (heap > 0 ? heap : 0) * CAPTURE_FILE_HEAPS;
+	if (heap < 0 || heap > INT64_MAX / CAPTURE_FILE_HEAPS / 2)
+		return INT64_MAX / 2;
+	return CAPTURE_FILE_BYTES + heap * CAPTURE_FILE_HEAPS;
 }
 
 /* The methods without events of progress: what has come of what is expected. */
@@ -75,6 +77,8 @@ static void
 estimate(struct capture *c)
 {
 	if (c->method->method == METHOD_STREAM)
+		return;
+	if (c->plan.predicted_bytes < 0)
 		return;
 	c->progress.done = c->progress.bytes;
 	c->progress.total = c->plan.predicted_bytes;
@@ -140,7 +144,7 @@ guard(struct capture *c, struct err *err)
 	c->plan.predicted_bytes = predict.file_bytes;
 	c->plan.predicted_peak_bytes = predict.peak_bytes;
 	c->plan.predicted_freeze_ms = predict.freeze_ms;
-	if (!c->conf->memory_guard || c->job.force)
+	if (!c->conf->memory_guard || c->is_forced)
 		return 0;
 	return predict_check(&c->facts, &predict, err);
 }
@@ -217,10 +221,15 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	struct err fault;
 
 	note_failure(c, why);
-	if (c->verdict == VERDICT_AGAIN && ++c->tries < CAPTURE_FORKS) {
+	/* What was forced upon a copy is not meant for the app itself. */
+	c->is_forced = false;
+	c->tries++;
+	if (capture_ask_again(c, &fault) != 0)
+		return err_set(err, why->code, "%s (and then: %s)", why->msg,
+		    fault.msg);
+	if (c->tries < CAPTURE_FORKS && c->verdict != VERDICT_OTHER) {
 		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");
-	} else if (capture_ask_again(c, &fault) != 0 ||
-	    choose(c, &fault) != 0) {
+	} else if (choose(c, &fault) != 0) {
 		return err_set(err, why->code, "%s (and no other method is "
 		    "left: %s)", why->msg, fault.msg);
 	}
@@ -235,9 +244,19 @@ may_go_on(const struct capture *c)
 {
 	if (c->cdp == NULL || c->is_over)
 		return false;
-	if (c->verdict == VERDICT_AGAIN && c->tries + 1 < CAPTURE_FORKS)
-		return true;
-	return c->verdict != VERDICT_FINAL && c->job.method == METHOD_AUTO;
+	switch (c->verdict) {
+	case VERDICT_FINAL:
+		return false;
+	case VERDICT_AGAIN_ONLY:
+		return c->tries + 1 < CAPTURE_FORKS;
+	case VERDICT_AGAIN:
+		if (c->tries + 1 < CAPTURE_FORKS)
+			return true;
+		break;
+	case VERDICT_OTHER:
+		break;
+	}
+	return c->job.method == METHOD_AUTO;
 }
 
 static int
@@ -254,9 +273,16 @@ run(struct capture *c, struct err *err)
 	return 0;
 }
 
+static int
+prepare(struct capture *c, struct err *err)
+{
+	c->is_forced = c->job.force;
+	return choose(c, err);
+}
+
 const struct capture_kind capture_heap_snapshot = {
 	.predict = predict,
-	.prepare = choose,
+	.prepare = prepare,
 	.run = run,
 	.event = on_event,
 };

@@ -15,6 +15,16 @@
 /* The rest of LOOK_WAIT_MS is for starting us, and for the row. */
 #define LOOK_ASK_MS 1300
 
+static const struct predict unknown = { -1, -1, -1, -1 };
+
+/* Of the method: the app was busy, or we are. */
+static bool
+says_nothing(const struct err *why)
+{
+	return why->code == ERR_TARGET_TIMEOUT ||
+	    why->code == ERR_TARGET_EXITED || why->code == ERR_NOMEM;
+}
+
 /* Which method would be used, and why not the better ones. */
 static void
 look_at_methods(struct capture *c, struct look *look)
@@ -28,6 +38,11 @@ look_at_methods(struct capture *c, struct look *look)
 		found = &look->methods[look->methods_len++];
 		found->method = method->method;
 		found->is_usable = method->check(c, &found->why) == 0;
+		if (!found->is_usable && says_nothing(&found->why)) {
+			look->methods_len = 0;
+			look->predict = unknown;
+			return;
+		}
 		if (!found->is_usable || !is_first ||
 		    (c->app->method != METHOD_AUTO &&
 		    c->app->method != method->method))

@@ -53,6 +53,9 @@ extern const struct capture_kind capture_cpu_profile;
 enum capture_verdict {
 	VERDICT_FINAL,		/* the job fails */
 	VERDICT_AGAIN,		/* an accident: it may work the next time */
+	VERDICT_AGAIN_ONLY,	/* perhaps an accident; or else V8 gives up over
+				 * this heap, and would in the app, too: so no
+				 * other method */
 	VERDICT_OTHER,		/* it does not work here, and nothing was
 				 * frozen for long: another method may */
 };
@@ -106,6 +109,7 @@ struct capture {
 	size_t next_method;		/* to be looked at; capture_method_at()
 					 * of the job's */
 	int tries;			/* that failed, of method fork */
+	bool is_forced;			/* the guard has no say */
 	struct job_measure measure;
 
 	bool is_looking;	/* capture_look(): there is no job, nothing is

@@ -13,8 +13,9 @@
  *	fork(statusPath, memoryBytes, timeoutMs)
  *			In the app: the child's pid.  In the child: 0.
  *			statusPath  a FIFO that somebody reads
- *			memoryBytes how much more memory (address space) the
- *				    child may use than it begins with; 0: no cap
+ *			memoryBytes how much memory of its own the child may
+ *				    have, and by how much its address space may
+ *				    grow; 0: no cap
  *			timeoutMs   how long the child may live; 0: no limit
  *			Throws an Error, in the app only, if there is no child;
  *			nothing is changed then.  Its message says why:
@@ -28,6 +29,8 @@
  *	state()		How the child of the last fork() fares: "" (there was
  *			none), "running", "exited N", "killed N" (a signal), or
  *			"gone" (somebody else waited for it).
+ *	kill()		SIGKILL to that child, if it has not ended: it may be
+ *			stopped.
  *	end(message)	In the child only, which ends: message "" is success.
  *
  * The child is a process with one thread, which holds nothing of the app's but
@@ -58,7 +61,9 @@
  *			because of what other threads of the app were doing at
  *			the moment of the fork: try again.  It exits with 3
  *	crash N LEFT	by signal N; LEFT KiB of memoryBytes were left, 0 if it
- *			was refused memory, -1 without a cap.  It exits with
+ *			was refused memory, -1 without a cap.  "crash 9 0": it
+ *			ended itself, as the memory that is its own alone was
+ *			more than memoryBytes.  It exits with
  *			128 + N
  *
  * The child ends at once with the app (SIGKILL), and within half a second if

@@ -83,7 +83,7 @@ be_first_to_go(void)
 static void
 leave_no_core(void)
 {
-	struct sys_limit limit;
+	struct sys_limit limit = {0, 0};
 
 	if (sys_limit(RLIMIT_CORE, NULL, &limit) == 0) {
 		limit.hard = limit.hard == 0 ? 0 : 1;

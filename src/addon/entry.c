@@ -105,6 +105,15 @@ entry_state(struct napi_env *env, struct napi_call *call)
 }
 
 static struct napi_value *
+entry_kill(struct napi_env *env, struct napi_call *call)
+{
+	(void)env;
+	(void)call;
+	reaper_kill();
+	return NULL;
+}
+
+static struct napi_value *
 entry_end(struct napi_env *env, struct napi_call *call)
 {
 	struct napi_value *args[1] = {NULL};
@@ -144,6 +153,7 @@ napi_register_module_v1(struct napi_env *env, struct napi_value *exports)
 	    !export(env, exports, "fork", entry_fork) ||
 	    !export(env, exports, "microseconds", entry_microseconds) ||
 	    !export(env, exports, "state", entry_state) ||
+	    !export(env, exports, "kill", entry_kill) ||
 	    !export(env, exports, "end", entry_end))
 		return throw(env, "podprof-fork.node: cannot export");
 	return exports;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -20,6 +21,8 @@ struct reaper {
 	int probe;	/* 0: none; valid once pid is known */
 	int phase;
 	int status;	/* as wait4 tells it; STATUS_* */
+	int is_locked;	/* while pid is waited for, or killed: then it is
+			 * nobody else's */
 };
 
 #define STATUS_RUNNING (-1)
@@ -28,6 +31,19 @@ struct reaper {
 /* Shared by the app's main thread and the reapers: by atomic access only. */
 static struct reaper reapers[REAPER_CHILDREN];
 static struct reaper *last;
+
+static void
+lock(struct reaper *reaper)
+{
+	while (__atomic_exchange_n(&reaper->is_locked, 1, __ATOMIC_ACQUIRE))
+		(void)sys_yield();
+}
+
+static void
+unlock(struct reaper *reaper)
+{
+	__atomic_store_n(&reaper->is_locked, 0, __ATOMIC_RELEASE);
+}
 
 static int
 wait_for(int pid)
@@ -39,6 +55,21 @@ wait_for(int pid)
 		ret = sys_wait(pid, &status, __WALL);
 	while (ret == -EINTR);
 	return ret < 0 ? STATUS_GONE : status;
+}
+
+/* Its pid is its own until it is waited for: so first see that it has ended,
+ * and leave it. */
+static void
+wait_for_child(struct reaper *reaper, int pid)
+{
+	int status;
+
+	while (sys_wait_end(pid) == -EINTR)
+		;
+	lock(reaper);
+	status = wait_for(pid);
+	__atomic_store_n(&reaper->status, status, __ATOMIC_RELEASE);
+	unlock(reaper);
 }
 
 static void *
@@ -53,8 +84,7 @@ reap(void *context)
 	if (reaper->probe > 0)
 		(void)wait_for(reaper->probe);
 	if (pid > 0)
-		__atomic_store_n(&reaper->status, wait_for(pid),
-		    __ATOMIC_RELEASE);
+		wait_for_child(reaper, pid);
 	__atomic_store_n(&reaper->phase, PHASE_FREE, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -128,4 +158,15 @@ reaper_tell(struct text *state)
 		text_put(state, "exited ");
 		text_put_number(state, WEXITSTATUS(status));
 	}
+}
+
+void
+reaper_kill(void)
+{
+	if (last == NULL)
+		return;
+	lock(last);
+	if (__atomic_load_n(&last->status, __ATOMIC_ACQUIRE) == STATUS_RUNNING)
+		(void)sys_kill(last->pid, SIGKILL);
+	unlock(last);
 }

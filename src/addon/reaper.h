@@ -31,4 +31,8 @@ void reaper_set(struct reaper *reaper, int pid, int probe);
  */
 void reaper_tell(struct text *state);
 
+/* SIGKILL to the child of the last reaper_set() with a pid, unless it has been
+ * waited for: never to another process that has its pid by then. */
+void reaper_kill(void);
+
 #endif

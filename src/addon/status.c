@@ -15,16 +15,19 @@
 #include "signals.h"
 #include "sys.h"
 
-#define NS_PER_MS 1000000
+#define NS_PER_MS INT64_C(1000000)
 #define MESSAGE_MAX 200
+/* A hundred years are for ever. */
+#define TIMEOUT_MAX_MS INT64_C(3155760000000)
 /* Counting the private pages walks through all of them. */
-#define MEMORY_EVERY_MS 1000
+#define MEMORY_EVERY_MS 500
 #define RETRY_NS (20 * NS_PER_MS)
 
 /* The child has one thread, and one voice. */
 static struct {
 	int fd;
 	int64_t cap_bytes;	/* of the address space; 0: none */
+	int64_t own_kib;	/* of private memory; 0: no cap */
 	int64_t end_ns;		/* CLOCK_MONOTONIC; 0: none */
 	int64_t memory_ns;	/* when memory_kib was found */
 	int64_t memory_kib;
@@ -112,11 +115,28 @@ say_alive(bool is_last)
 	(void)write_line(&line);
 }
 
+_Noreturn static void
+say_crash(int signo, int64_t left_kib)
+{
+	struct text line;
+
+	text_clear(&line);
+	text_put(&line, "crash ");
+	text_put_number(&line, signo);
+	text_put(&line, " ");
+	text_put_number(&line, left_kib);
+	write_last(&line, 128 + signo);
+}
+
 static void
 on_timer(int signo)
 {
 	(void)signo;
 	say_alive(false);
+	/* The limit of the address space knows nothing of pages that the app
+	 * or we write to, nor of space that was reserved before the fork. */
+	if (voice.own_kib != 0 && voice.memory_kib > voice.own_kib)
+		say_crash(SIGKILL, 0);
 	if (voice.end_ns != 0 && sys_clock_ns(CLOCK_MONOTONIC) > voice.end_ns)
 		status_failed("it took longer than it was given");
 }
@@ -125,27 +145,22 @@ static void
 on_crash(int signo)
 {
 	int64_t left = -1;
-	struct text line;
 
 	if (voice.cap_bytes != 0) {
 		left = (voice.cap_bytes - space_bytes()) / 1024;
 		if (left < 0 || voice.is_refused)
 			left = 0;
 	}
-	text_clear(&line);
-	text_put(&line, "crash ");
-	text_put_number(&line, signo);
-	text_put(&line, " ");
-	text_put_number(&line, left);
-	write_last(&line, 128 + signo);
+	say_crash(signo, left);
 }
 
 static void
 set_cap(uint64_t memory_bytes)
 {
 	int64_t space = space_bytes();
-	struct sys_limit limit;
+	struct sys_limit limit = {0, 0};
 
+	voice.own_kib = (int64_t)(memory_bytes / 1024);
 	if (memory_bytes == 0 || space == 0)
 		return;
 	if (sys_limit(RLIMIT_AS, NULL, &limit) != 0)
@@ -164,13 +179,13 @@ status_start(int fd, uint64_t memory_bytes, int64_t timeout_ms)
 	static const int crashes[] = {
 	    SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 	const struct sys_timer timer = {
-	    .every_us = STATUS_EVERY_MS * 1000,
-	    .first_us = STATUS_EVERY_MS * 1000};
+	    .every_us = STATUS_EVERY_MS * INT64_C(1000),
+	    .first_us = STATUS_EVERY_MS * INT64_C(1000)};
 	struct text line;
 	size_t i;
 
 	voice.fd = fd;
-	if (timeout_ms > 0)
+	if (timeout_ms > 0 && timeout_ms < TIMEOUT_MAX_MS)
 		voice.end_ns = sys_clock_ns(CLOCK_MONOTONIC) +
 		    timeout_ms * NS_PER_MS;
 	set_cap(memory_bytes);

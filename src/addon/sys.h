@@ -9,10 +9,11 @@
 #ifndef PODPROF_ADDON_SYS_H
 #define PODPROF_ADDON_SYS_H
 
-#include <asm/unistd.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #if defined(__x86_64__)
@@ -219,6 +220,20 @@ static inline long
 sys_wait(int pid, int *status, unsigned options)
 {
 	return sys_call(__NR_wait4, pid, (long)status, (long)options, 0, 0, 0);
+}
+
+/* Until the child has ended; it is left to be waited for. */
+static inline long
+sys_wait_end(int pid)
+{
+	return sys_call(__NR_waitid, P_PID, pid, 0,
+	    WEXITED | WNOWAIT | __WALL, 0, 0);
+}
+
+static inline long
+sys_yield(void)
+{
+	return sys_call(__NR_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
 /* Sleep while *word is value, or until woken; may return early. */

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -124,6 +125,8 @@ def main():
     if options.heaps:
         plan["heaps"] = options.heaps
     out = pathlib.Path(options.out)
+    # So that what has been started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench.py: terminated"))
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
     began = time.monotonic()

@@ -202,14 +202,14 @@ _dl_find_object(void *address, struct dl_find_object *ret_found)
  * part of the string itself, in the place of old_len bytes at at, which more
  * bytes follow.
  */
-void _ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_coldEPcmPKcmm(
-    void *string, char *at, size_t old_len, const char *text, size_t len,
-    size_t more);
+void replace_cold(void *string, char *at, size_t old_len, const char *text,
+    size_t len, size_t more)
+    __asm__("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE"
+	    "15_M_replace_coldEPcmPKcmm");
 
 void
-_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_coldEPcmPKcmm(
-    void *string, char *at, size_t old_len, const char *text, size_t len,
-    size_t more)
+replace_cold(void *string, char *at, size_t old_len, const char *text,
+    size_t len, size_t more)
 {
 	char *copy = malloc(len + 1);
 

@@ -668,6 +668,17 @@ time_ends_the_child(void **state)
 	assert_reaped(pid);
 }
 
+static void
+the_longest_time_is_for_ever(void **state)
+{
+	(void)state;
+	(void)fork_for(spin, 0, 9007199254740992.0);
+	assert_memory_equal(next_line(), "alive ", 6);
+	assert_memory_equal(next_line(), "alive ", 6);
+	close_reader();
+	assert_state("killed 13");
+}
+
 static const char *
 take_all_memory(void)
 {
@@ -694,7 +705,8 @@ the_cap_on_memory_holds(void **state)
 static const char *
 take_too_much_at_once(void)
 {
-	if (malloc(100 << 20) == NULL)
+	if (mmap(NULL, 100 << 20, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		abort();
 	return "the cap is too high";
 }
@@ -1018,6 +1030,7 @@ main(void)
 	    CASE(children_have_a_bound),
 	    CASE(without_a_reader_the_child_ends),
 	    CASE(time_ends_the_child),
+	    CASE(the_longest_time_is_for_ever),
 	    CASE(the_cap_on_memory_holds),
 	    CASE(memory_that_is_refused_is_none_left),
 	    CASE(below_the_cap_memory_is_had_and_told),

@@ -335,11 +335,18 @@ test_accidents_are_tried_again(void **state)
 }
 
 static void
+leaves(int data, int status)
+{
+	(void)data;
+	say(status, "begun 4711\n");
+}
+
+static void
 crashes(int data, int status)
 {
 	if (status < 0)
 		say(data, SNAPSHOT);
-	say(status, "crash 6 -1\n");
+	say(status, "crash 11 -1\n");
 }
 
 static void
@@ -350,7 +357,7 @@ test_after_three_another_method(void **state)
 	run_well(METHOD_DIRECT);
 	assert_int_equal(forked, 3);
 	assert_int_equal(job.attempts_len, 4);
-	expect_attempt(2, METHOD_FORK, OUTCOME_FAILED, "SIGABRT");
+	expect_attempt(2, METHOD_FORK, OUTCOME_FAILED, "SIGSEGV");
 	expect_attempt(3, METHOD_DIRECT, OUTCOME_RUNNING, "");
 	end_method();
 }
@@ -361,8 +368,47 @@ test_but_not_if_asked_for(void **state)
 {
 	(void)state;
 	begin_method(METHOD_FORK, false, crashes);
+	run_badly(ERR_TARGET_REFUSED, "SIGSEGV");
+	assert_int_equal(forked, 3);
+	end_method();
+}
+
+static void
+aborts(int data, int status)
+{
+	(void)data;
+	say(status, "crash 6 -1\n");
+}
+
+/* What V8 gives up over in the copy would end the app. */
+static void
+test_but_not_if_v8_aborts(void **state)
+{
+	(void)state;
+	begin_method(METHOD_AUTO, false, aborts);
 	run_badly(ERR_TARGET_REFUSED, "SIGABRT");
 	assert_int_equal(forked, 3);
+	assert_int_equal(job.attempts_len, 3);
+	end_method();
+}
+
+/* Force is for the copy; the guard stands before the app itself. */
+static void
+test_force_does_not_reach_the_app(void **state)
+{
+	(void)state;
+	begin_method(METHOD_AUTO, true, leaves);
+	facts = FACTS_AND(NARROW);
+	states = "killed 9";
+	run_badly(ERR_TARGET_REFUSED, "might not survive");
+	assert_int_equal(forked, 3);
+	assert_int_equal(job.memory_after_bytes, 1000);
+	end_method();
+	/* But it is, where there can be no copy. */
+	begin_method(METHOD_AUTO, true, works);
+	facts = FACTS_AND(NARROW);
+	loads = "no";
+	run_well(METHOD_DIRECT);
 	end_method();
 }
 
@@ -385,13 +431,6 @@ test_no_memory_ends_it(void **state)
 	assert_int_equal(job.freeze_ms, 3);
 	assert_int_equal(job.memory_peak_bytes, 1000 + 5000000LL * 1024);
 	end_method();
-}
-
-static void
-leaves(int data, int status)
-{
-	(void)data;
-	say(status, "begun 4711\n");
 }
 
 static void
@@ -685,6 +724,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_accidents_are_tried_again),
 		cmocka_unit_test(test_after_three_another_method),
 		cmocka_unit_test(test_but_not_if_asked_for),
+		cmocka_unit_test(test_but_not_if_v8_aborts),
+		cmocka_unit_test(test_force_does_not_reach_the_app),
 		cmocka_unit_test(test_no_memory_ends_it),
 		cmocka_unit_test(test_end_without_a_word),
 		cmocka_unit_test(test_lies_are_no_snapshot),
