@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "evaluate.h"
 
@@ -78,12 +79,15 @@ capture_meet(struct capture *c, struct err *err)
 
 	if (c->exchange != NULL)
 		return 0;
-	if (exchange_create(c->app->exchange_dir, c->job.id, &c->exchange,
+	/* Before there is anything to be left behind.  Looking lets nobody wait
+	 * for us; and where nothing can be made, no watchdog is needed. */
+	if (!c->is_looking && access(c->app->exchange_dir, W_OK | X_OK) == 0 &&
+	    watchdog_start(c->app->exchange_dir, cdp_fd(c->cdp), &c->watchdog,
 		err) != 0)
 		return -1;
-	/* Looking lets nobody wait for us. */
-	if ((!c->is_looking && watchdog_start(c->app->exchange_dir,
-		cdp_fd(c->cdp), &c->watchdog, err) != 0) || intake_open(&intake, c, false, err) != 0)
+	if (exchange_create(c->app->exchange_dir, c->job.id, &c->exchange,
+		err) != 0 ||
+	    intake_open(&intake, c, false, err) != 0)
 		goto fail;
 	ret = ask_app(c, err);
 	intake_close(&intake);

@@ -107,8 +107,8 @@ def five_in_a_row(run, node):
         equal(app.process.stop(), 7, "exit status")
         equal(app.process.text().count("exit handler"), 1, "exit handlers")
     finally:
-        site.close()
         app.close()
+        site.close()
 
 
 for number in (18, 20, 22, 24):
@@ -165,9 +165,9 @@ def compare_with_own(run, node):
                             ["Customer", "Order"]),
               {"Customer": customers, "Order": 3 * customers}, "objects")
     finally:
-        site.close()
         app.close()
         sample.close()
+        site.close()
 
 
 @fork("fork: DevTools reads the file, it has the nodes that one of the app's "
@@ -195,9 +195,9 @@ def _(run):
         for app in apps.values():
             nothing_left(site, app)
     finally:
-        site.close()
         for app in apps.values():
             app.close()
+        site.close()
 
 
 # podprof-capture dies or stops.
@@ -338,9 +338,9 @@ def signals_at_every_step(run, numbers):
                 site, n, a, w[0], w[1])
             for (name, app), way in zip(apps.items(), ways)})
     finally:
-        site.close()
         for app in apps.values():
             app.close()
+        site.close()
 
 
 @fork("fork and direct: kill -9 of podprof-capture at every step, Node as PID "
@@ -750,6 +750,6 @@ def _(run):
         equal(group.killed(), 0, "processes killed by the kernel")
         equal(app.process.stop(), 7, "exit status")
     finally:
-        site.close()
         app.close()
+        site.close()
         group.close()

@@ -681,8 +681,8 @@ def many_forks(run, name, start, workers):
         equal(app.process.stop(), 7, "exit status")
         return len(others)
     finally:
-        site.close()
         app.close()
+        site.close()
 
 
 def fork(run):
@@ -751,8 +751,8 @@ def under_quota(run, cores, clients):
               f"{cores} CPU: throttled for {busy:.3f} of the time, "
               f"{calm:.3f} by itself")
     finally:
-        site.close()
         app.close()
+        site.close()
         group.close()
 
 
