@@ -136,8 +136,8 @@ MUST int conf_template(struct buf *out, struct err *err);
  * after the last.  index counts from 0. */
 const char *conf_ignored_variable(const struct conf *conf, size_t index);
 
-/* Keys that are given but have no effect in this version, "[app shop] drain", in
- * the table's order; NULL after the last.  index counts from 0. */
+/* Keys that are given but have no effect in this version, "[app shop] drain",
+ * in the table's order; NULL after the last.  index counts from 0. */
 const char *conf_idle_key(const struct conf *conf, size_t index);
 
 /* The words of the file for a value: "viewer", "stream", "zstd" … */

@@ -4,12 +4,17 @@
  *
  * An app that writes into a FIFO waits for podprof-capture.  Its death lets the
  * app go on, by EPIPE; but not if the app was just about to open the FIFO, and
- * not if podprof-capture is stopped (SIGSTOP, a hung disk).  So the watchdog,
- * which is no more than this program started anew as "podprof-watchdog":
+ * not if podprof-capture is stopped (SIGSTOP), or does not come to read.  So
+ * the watchdog, which is no more than this program started anew as
+ * "podprof-watchdog":
  *
  *	podprof-capture ends		sweeps the exchange directory
  *	no beat for WATCHDOG_MS		kills podprof-capture, then sweeps
  *	watchdog_stop()			ends
+ *
+ * What it cannot help against: a podprof-capture that sleeps uninterruptibly
+ * in the kernel, on a hung disk or network file system, dies only when that
+ * answers, and an app that writes by itself (method direct) waits so long.
  *
  * It also keeps the session's socket open when podprof-capture is killed, reads
  * what comes and throws it away, and closes it when nothing came for

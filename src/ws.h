@@ -81,8 +81,8 @@ MUST int ws_service(struct ws *ws, int64_t until_ms, struct err *err);
 /* The socket of the connection that is open; -1 if none is. */
 int ws_fd(const struct ws *ws);
 
-/* Close the WebSocket, also where another process has its socket; waits at most 200 ms for what is to be sent.  NULL and
- * a closed one are allowed. */
+/* Close the WebSocket, also where another process has its socket; waits at
+ * most 200 ms for what is to be sent.  NULL and a closed one are allowed. */
 void ws_disconnect(struct ws *ws);
 
 #endif
