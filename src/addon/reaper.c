@@ -21,8 +21,11 @@ struct reaper {
 	int probe;	/* 0: none; valid once pid is known */
 	int phase;
 	int status;	/* as wait4 tells it; STATUS_* */
-	int is_locked;	/* while pid is waited for, or killed: then it is
-			 * nobody else's */
+	/* The pid is the child's until it is waited for: whoever kills says so
+	 * first, and whoever waits says so first, and each looks at the
+	 * other's word then. */
+	int is_ended;	/* it is about to be waited for */
+	int is_killing;
 };
 
 #define STATUS_RUNNING (-1)
@@ -31,19 +34,6 @@ struct reaper {
 /* Shared by the app's main thread and the reapers: by atomic access only. */
 static struct reaper reapers[REAPER_CHILDREN];
 static struct reaper *last;
-
-static void
-lock(struct reaper *reaper)
-{
-	while (__atomic_exchange_n(&reaper->is_locked, 1, __ATOMIC_ACQUIRE))
-		(void)sys_yield();
-}
-
-static void
-unlock(struct reaper *reaper)
-{
-	__atomic_store_n(&reaper->is_locked, 0, __ATOMIC_RELEASE);
-}
 
 static int
 wait_for(int pid)
@@ -57,19 +47,17 @@ wait_for(int pid)
 	return ret < 0 ? STATUS_GONE : status;
 }
 
-/* Its pid is its own until it is waited for: so first see that it has ended,
- * and leave it. */
 static void
 wait_for_child(struct reaper *reaper, int pid)
 {
-	int status;
-
+	/* See that it has ended, and leave it. */
 	while (sys_wait_end(pid) == -EINTR)
 		;
-	lock(reaper);
-	status = wait_for(pid);
-	__atomic_store_n(&reaper->status, status, __ATOMIC_RELEASE);
-	unlock(reaper);
+	__atomic_store_n(&reaper->is_ended, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&reaper->is_killing, __ATOMIC_ACQUIRE))
+		(void)sys_yield();
+	__atomic_store_n(&reaper->status, wait_for(pid), __ATOMIC_RELEASE);
 }
 
 static void *
@@ -115,6 +103,7 @@ reaper_start(struct reaper **ret_reaper, struct text *why)
 		return -1;
 	}
 	__atomic_store_n(&reaper->pid, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&reaper->is_ended, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&reaper->status, STATUS_RUNNING, __ATOMIC_RELAXED);
 	__atomic_store_n(&reaper->phase, PHASE_BUSY, __ATOMIC_RELEASE);
 	errnum = pthread_create(&thread, NULL, reap, reaper);
@@ -165,8 +154,9 @@ reaper_kill(void)
 {
 	if (last == NULL)
 		return;
-	lock(last);
-	if (__atomic_load_n(&last->status, __ATOMIC_ACQUIRE) == STATUS_RUNNING)
+	__atomic_store_n(&last->is_killing, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&last->is_ended, __ATOMIC_RELAXED))
 		(void)sys_kill(last->pid, SIGKILL);
-	unlock(last);
+	__atomic_store_n(&last->is_killing, 0, __ATOMIC_RELEASE);
 }

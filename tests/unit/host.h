@@ -237,6 +237,14 @@ host_state(void)
 	return host_call("state", &call)->text;
 }
 
+static void
+host_kill(void)
+{
+	struct napi_call call = {0};
+
+	(void)host_call("kill", &call);
+}
+
 static double
 host_microseconds(void)
 {

@@ -732,6 +732,50 @@ take_some_memory(void)
 	return "";
 }
 
+#define SHARED_BYTES (96 * MIB)
+static char *shared;
+
+/* Pages of the app's: each that is written to is there twice, and no limit of
+ * the address space knows. */
+static const char *
+write_to_pages(void)
+{
+	size_t i;
+
+	for (i = 0; i < SHARED_BYTES; i += 4096)
+		shared[i] = 2;
+	return spin();
+}
+
+static void
+copied_pages_count_towards_the_cap(void **state)
+{
+	(void)state;
+	shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	memset(shared, 1, SHARED_BYTES);
+	(void)fork_for(write_to_pages, 32 * MIB, 0);
+	assert_string_equal(next_word(), "crash 9 0");
+	assert_state("exited 137");
+	assert_int_equal(munmap(shared, SHARED_BYTES), 0);
+}
+
+static void
+a_stopped_child_can_be_killed(void **state)
+{
+	int pid = fork_for(spin, 0, 0);
+
+	(void)state;
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	host_kill();
+	assert_state("killed 9");
+	assert_reaped(pid);
+	/* It is nobody's any more. */
+	host_kill();
+	assert_string_equal(next_word(), "(end)");
+}
+
 static void
 below_the_cap_memory_is_had_and_told(void **state)
 {
@@ -750,7 +794,9 @@ below_the_cap_memory_is_had_and_told(void **state)
 static const char *
 write_nowhere(void)
 {
-	static char *volatile nowhere;
+	/* Not NULL: sanitizers would see that coming. */
+	char *volatile nowhere = mmap(NULL, 4096, PROT_NONE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	*nowhere = 1;
 	return "";
@@ -1032,6 +1078,8 @@ main(void)
 	    CASE(time_ends_the_child),
 	    CASE(the_longest_time_is_for_ever),
 	    CASE(the_cap_on_memory_holds),
+	    CASE(copied_pages_count_towards_the_cap),
+	    CASE(a_stopped_child_can_be_killed),
 	    CASE(memory_that_is_refused_is_none_left),
 	    CASE(below_the_cap_memory_is_had_and_told),
 	    CASE(a_crash_is_told),
