@@ -93,7 +93,8 @@ capture_heap_sink(struct capture *c, const void *data, size_t len,
 	struct err fault;
 	int rc;
 
-	if (c->is_over)
+	/* Thrown away; also what still comes while we leave. */
+	if (c->is_over || c->scan == NULL)
 		return 0;
 	if (snapshot_scan_feed(c->scan, data, len, &fault) != 0)
 		goto fail;

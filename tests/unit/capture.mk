@@ -16,22 +16,22 @@ tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
 tests_unit_test_capture_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_capture_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
-	-Wl,--wrap=fsync
+	-Wl,--wrap=fsync,--wrap=watchdog_start
 tests_unit_test_capture_cancel_SOURCES = tests/unit/test_capture_cancel.c
 tests_unit_test_capture_cancel_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_cancel_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_cancel_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=fsync,--wrap=clock_mono_ms
+	-Wl,--wrap=fsync,--wrap=clock_mono_ms,--wrap=watchdog_start
 tests_unit_test_capture_room_SOURCES = tests/unit/test_capture_room.c
 tests_unit_test_capture_room_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_room_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_room_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=job_reserve,--wrap=file_free_bytes
+	-Wl,--wrap=job_reserve,--wrap=file_free_bytes,--wrap=watchdog_start
 tests_unit_test_capture_growth_SOURCES = tests/unit/test_capture_growth.c
 tests_unit_test_capture_growth_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_growth_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_growth_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=job_reserve,--wrap=file_free_bytes
+	-Wl,--wrap=job_reserve,--wrap=file_free_bytes,--wrap=watchdog_start
 EXTRA_DIST += tests/unit/inspector.h tests/unit/captures.h tests/unit/room.h
 
 UNIT_SRC += tests/unit/test_capture_methods
@@ -39,4 +39,4 @@ tests_unit_test_capture_methods_SOURCES = tests/unit/test_capture_methods.c
 tests_unit_test_capture_methods_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_methods_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_methods_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=file_beside_program
+	-Wl,--wrap=file_beside_program,--wrap=watchdog_start

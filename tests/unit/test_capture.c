@@ -459,7 +459,7 @@ test_claimed_once(void **state)
 }
 
 int
-main(int argc, char *argv[])
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heap_snapshot),
@@ -478,10 +478,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_job_lost),
 		cmocka_unit_test(test_claimed_once),
 	};
-	int status;
 
-	status = watchdog_main(argc, argv);
-	if (status >= 0)
-		return status;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -381,7 +381,7 @@ test_while_the_profile_is_awaited(void **state)
 }
 
 int
-main(int argc, char *argv[])
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_the_preflight),
@@ -395,10 +395,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_in_the_profile),
 		cmocka_unit_test(test_while_the_profile_is_awaited),
 	};
-	int status;
 
-	status = watchdog_main(argc, argv);
-	if (status >= 0)
-		return status;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,7 +229,7 @@ test_unknown_disk_is_no_failure(void **state)
 }
 
 int
-main(int argc, char *argv[])
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth_is_reserved),
@@ -242,10 +242,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_older_file_makes_room_in_the_middle),
 		cmocka_unit_test(test_unknown_disk_is_no_failure),
 	};
-	int status;
 
-	status = watchdog_main(argc, argv);
-	if (status >= 0)
-		return status;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -716,7 +716,7 @@ test_look_at_nobody(void **state)
 }
 
 int
-main(int argc, char *argv[])
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fork),
@@ -741,9 +741,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_look),
 		cmocka_unit_test(test_look_at_nobody),
 	};
-	int status = watchdog_main(argc, argv);
 
-	if (status >= 0)
-		return status;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

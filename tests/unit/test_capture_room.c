@@ -153,7 +153,7 @@ test_unknown_disk_is_refused(void **state)
 }
 
 int
-main(int argc, char *argv[])
+main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept_before_it_is_begun),
@@ -163,10 +163,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(test_older_rows_make_way),
 		cmocka_unit_test(test_unknown_disk_is_refused),
 	};
-	int status;
 
-	status = watchdog_main(argc, argv);
-	if (status >= 0)
-		return status;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
