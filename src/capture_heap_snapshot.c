@@ -29,6 +29,14 @@ capture_method_at(enum conf_method allowed, size_t index)
 	return NULL;
 }
 
+static void
+set_predicted(struct capture *c, const struct predict *predict)
+{
+	c->plan.predicted_bytes = predict->file_bytes;
+	c->plan.predicted_peak_bytes = predict->peak_bytes;
+	c->plan.predicted_freeze_ms = predict->freeze_ms;
+}
+
 /* V8 has told how many nodes there are: now it is known better. */
 static int
 refine(struct capture *c, int64_t nodes, struct err *err)
@@ -36,9 +44,7 @@ refine(struct capture *c, int64_t nodes, struct err *err)
 	struct predict predict;
 
 	predict_refine(&c->facts, c->method->method, nodes, &predict);
-	c->plan.predicted_bytes = predict.file_bytes;
-	c->plan.predicted_peak_bytes = predict.peak_bytes;
-	c->plan.predicted_freeze_ms = predict.freeze_ms;
+	set_predicted(c, &predict);
 	return capture_replan(c, err);
 }
 
@@ -76,9 +82,7 @@ bytes_max(const struct capture *c)
 static void
 estimate(struct capture *c)
 {
-	if (c->method->method == METHOD_STREAM)
-		return;
-	if (c->plan.predicted_bytes < 0)
+	if (c->method->method == METHOD_STREAM || c->plan.predicted_bytes < 0)
 		return;
 	c->progress.done = c->progress.bytes;
 	c->progress.total = c->plan.predicted_bytes;
@@ -142,9 +146,7 @@ guard(struct capture *c, struct err *err)
 	struct predict predict;
 
 	predict_snapshot(&c->facts, c->method->method, &predict);
-	c->plan.predicted_bytes = predict.file_bytes;
-	c->plan.predicted_peak_bytes = predict.peak_bytes;
-	c->plan.predicted_freeze_ms = predict.freeze_ms;
+	set_predicted(c, &predict);
 	if (!c->conf->memory_guard || c->is_forced)
 		return 0;
 	return predict_check(&c->facts, &predict, err);
@@ -215,10 +217,29 @@ note_failure(struct capture *c, const struct err *why)
 	(void)str_copy(last->reason, sizeof(last->reason), why->msg);
 }
 
+/* After one that failed: is the same method to be tried once more? */
+static bool
+is_tried_again(const struct capture *c)
+{
+	return c->tries + 1 < CAPTURE_FORKS &&
+	    (c->verdict == VERDICT_AGAIN || c->verdict == VERDICT_AGAIN_ONLY);
+}
+
+/* What was asked for is not replaced by what freezes the app. */
+static bool
+may_go_on(const struct capture *c)
+{
+	if (c->cdp == NULL || c->is_over)
+		return false;
+	return is_tried_again(c) || (c->job.method == METHOD_AUTO &&
+	    (c->verdict == VERDICT_AGAIN || c->verdict == VERDICT_OTHER));
+}
+
 /* Begin the next attempt, with the same method or another one. */
 static int
 go_on(struct capture *c, const struct err *why, struct err *err)
 {
+	const bool is_again = is_tried_again(c);
 	struct err fault;
 
 	note_failure(c, why);
@@ -228,7 +249,7 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	if (capture_ask_again(c, &fault) != 0)
 		return err_set(err, why->code, "%s (and then: %s)", why->msg,
 		    fault.msg);
-	if (c->tries < CAPTURE_FORKS && c->verdict != VERDICT_OTHER) {
+	if (is_again) {
 		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");
 	} else if (choose(c, &fault) != 0) {
 		return err_set(err, why->code, "%s (and no other method is "
@@ -237,27 +258,6 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	if (capture_replan(c, err) != 0)
 		return -1;
 	return capture_open_artifact(c, err);
-}
-
-/* What was asked for is not replaced by what freezes the app. */
-static bool
-may_go_on(const struct capture *c)
-{
-	if (c->cdp == NULL || c->is_over)
-		return false;
-	switch (c->verdict) {
-	case VERDICT_FINAL:
-		return false;
-	case VERDICT_AGAIN_ONLY:
-		return c->tries + 1 < CAPTURE_FORKS;
-	case VERDICT_AGAIN:
-		if (c->tries + 1 < CAPTURE_FORKS)
-			return true;
-		break;
-	case VERDICT_OTHER:
-		break;
-	}
-	return c->job.method == METHOD_AUTO;
 }
 
 static int

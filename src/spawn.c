@@ -148,36 +148,26 @@ set_attributes(posix_spawnattr_t *attr)
 	return errnum;
 }
 
-static int
-spawn(const char *program, char *argv[], char *envp[], const char *log_path,
-    pid_t *ret_pid)
+int
+spawn_process(const char *program, const posix_spawn_file_actions_t *actions,
+    char *argv[], char *envp[], pid_t *ret_pid)
 {
-	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int errnum;
 
-	errnum = posix_spawn_file_actions_init(&actions);
+	errnum = posix_spawnattr_init(&attr);
 	if (errnum != 0)
 		return errnum;
-	errnum = posix_spawnattr_init(&attr);
-	if (errnum != 0) {
-		(void)posix_spawn_file_actions_destroy(&actions);
-		return errnum;
-	}
-	errnum = add_actions(&actions, log_path);
+	errnum = set_attributes(&attr);
 	if (errnum == 0)
-		errnum = set_attributes(&attr);
-	if (errnum == 0)
-		errnum = posix_spawn(ret_pid, program, &actions, &attr, argv,
+		errnum = posix_spawn(ret_pid, program, actions, &attr, argv,
 		    envp);
 	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&actions);
 	return errnum;
 }
 
-/* execve() takes char *, and changes none of it. */
-static char *
-arg(const char *s)
+char *
+spawn_arg(const char *s)
 {
 	union {
 		const char *in;
@@ -185,6 +175,23 @@ arg(const char *s)
 	} u = {s};
 
 	return u.out;
+}
+
+static int
+spawn(const char *program, char *argv[], char *envp[], const char *log_path,
+    pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	int errnum;
+
+	errnum = posix_spawn_file_actions_init(&actions);
+	if (errnum != 0)
+		return errnum;
+	errnum = add_actions(&actions, log_path);
+	if (errnum == 0)
+		errnum = spawn_process(program, &actions, argv, envp, ret_pid);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return errnum;
 }
 
 /* The pointers only are copied. */
@@ -195,17 +202,17 @@ fill_arguments(const struct conf *conf, enum spawn_task task,
 {
 	size_t n = 0;
 
-	argv[n++] = arg(PROGRAM);
+	argv[n++] = spawn_arg(PROGRAM);
 	if (conf->path != NULL) {
-		argv[n++] = arg("-c");
+		argv[n++] = spawn_arg("-c");
 		argv[n++] = conf->path;
 	}
 	if (log_request_id()[0] != '\0') {
-		argv[n++] = arg("--request");
-		argv[n++] = arg(log_request_id());
+		argv[n++] = spawn_arg("--request");
+		argv[n++] = spawn_arg(log_request_id());
 	}
-	argv[n++] = arg(task == SPAWN_LOOK ? "--look" : "--");
-	argv[n++] = arg(name);
+	argv[n++] = spawn_arg(task == SPAWN_LOOK ? "--look" : "--");
+	argv[n++] = spawn_arg(name);
 	argv[n] = NULL;
 }
 

@@ -8,6 +8,7 @@
 #ifndef PODPROF_SPAWN_H
 #define PODPROF_SPAWN_H
 
+#include <spawn.h>
 #include <sys/types.h>
 
 #include "conf.h"
@@ -44,5 +45,17 @@ enum spawn_log {
  */
 MUST int spawn_capture(const struct conf *conf, enum spawn_task task,
     const char *name, enum spawn_log log, pid_t *ret_pid, struct err *err);
+
+/*
+ * Start a program as all that we start are: in a session of its own, so that
+ * what ends us by our group does not end it, with no signal blocked or
+ * ignored.  0, or an errno.
+ */
+MUST int spawn_process(const char *program,
+    const posix_spawn_file_actions_t *actions, char *argv[], char *envp[],
+    pid_t *ret_pid);
+
+/* An argument for it: execve(2) takes char *, and changes none of it. */
+char *spawn_arg(const char *s);
 
 #endif

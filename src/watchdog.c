@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include "clock.h"
 #include "exchange.h"
 #include "log.h"
+#include "spawn.h"
 
 #define NAME "podprof-watchdog"
 #define OPTION "--watchdog"
@@ -70,62 +70,26 @@ add_actions(posix_spawn_file_actions_t *actions, int fd, int session_fd,
 	return errnum;
 }
 
-/* A session of its own: what ends ours by its group must not end it. */
-static int
-set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none;
-	int errnum;
-
-	(void)sigemptyset(&none);
-	errnum = posix_spawnattr_setsigmask(attr, &none);
-	if (errnum == 0)
-		errnum = posix_spawnattr_setflags(attr,
-		    POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-	return errnum;
-}
-
-/* execve() takes char *, and changes none of it. */
-static char *
-arg(const char *s)
-{
-	union {
-		const char *in;
-		char *out;
-	} u = {s};
-
-	return u.out;
-}
-
 /* 0, or an errno. */
 static int
 spawn(const char *exchange_dir, int fd, int session_fd, bool has_stderr,
     pid_t *ret_pid)
 {
 	char *argv[ARGS + 1] = {
-		arg(NAME), arg(OPTION), arg(exchange_dir),
-		arg(log_format_used() == LOG_JSON ? "json" : "logfmt"),
-		arg(log_request_id()), arg(log_job_id()), NULL,
+		spawn_arg(NAME), spawn_arg(OPTION), spawn_arg(exchange_dir),
+		spawn_arg(log_format_used() == LOG_JSON ? "json" : "logfmt"),
+		spawn_arg(log_request_id()), spawn_arg(log_job_id()), NULL,
 	};
 	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
 	int errnum;
 
 	errnum = posix_spawn_file_actions_init(&actions);
 	if (errnum != 0)
 		return errnum;
-	errnum = posix_spawnattr_init(&attr);
-	if (errnum != 0) {
-		(void)posix_spawn_file_actions_destroy(&actions);
-		return errnum;
-	}
 	errnum = add_actions(&actions, fd, session_fd, has_stderr);
 	if (errnum == 0)
-		errnum = set_attributes(&attr);
-	if (errnum == 0)
-		errnum = posix_spawn(ret_pid, "/proc/self/exe", &actions,
-		    &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
+		errnum = spawn_process("/proc/self/exe", &actions, argv,
+		    environ, ret_pid);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return errnum;
 }
