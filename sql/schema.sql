@@ -70,7 +70,8 @@ CREATE TABLE jobs (
 	CHECK (removed_because IN ('expired', 'room', 'lost')), idempotency_key TEXT
 	CHECK (length(idempotency_key) BETWEEN 1 AND 255), idempotency_sha256 TEXT
 	CHECK (length(idempotency_sha256) = 64), attempts TEXT
-	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER,
+	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER, shield_from_ms INTEGER, drain_until_ms INTEGER, shield_until_ms INTEGER, worker TEXT
+	CHECK (length(worker) BETWEEN 1 AND 64),
 
 	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
 	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
@@ -172,3 +173,6 @@ CREATE TABLE looks (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX looks_begun ON looks (begun_at_ms);
+
+CREATE INDEX jobs_shielding ON jobs (app, pod, shield_until_ms)
+	WHERE shield_until_ms IS NOT NULL;
