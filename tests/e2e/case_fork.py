@@ -266,14 +266,18 @@ def strike(watch, app, method, step, number, freezes_app):
 
     freezes_app  the app is stopped at the step, and goes on after the signal
     """
-    until(lambda: STEPS[method][step](watch) or watch.is_over(), 30, step, 0)
+    until(lambda: STEPS[method][step](watch) or watch.is_over(), 30, step,
+          0.001)
     if freezes_app:
         os.kill(app.pid, signal.SIGSTOP)
     try:
         pid = watch.capture()
         if pid is None:
             return False
-        os.kill(pid, number)
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return False
         # Without one nobody waits for it, at the beginning and at the end.
         if number == signal.SIGSTOP and not watch.site.watchdogs(watch.id):
             os.kill(pid, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """What is kept, what makes room, and what is refused for want of it."""
+import contextlib
 import os
 import random
+import signal
 import threading
 import time
 import uuid
@@ -130,7 +132,12 @@ def _(run):
             is_gone(site, app, first, "to make room")
             # All files together would not help: so none goes for it.
             before = site.files()
-            with filled(small):
+            with contextlib.ExitStack() as stack:
+                # While it is not full yet, one of them might help.
+                site.pool.signal(signal.SIGSTOP)
+                stack.callback(site.pool.signal, signal.SIGCONT)
+                stack.enter_context(filled(small))
+                site.pool.signal(signal.SIGCONT)
                 detail = refused_for_space(site, app)
                 matches(detail, "min_free_bytes|disk is full", "detail")
                 until(lambda: "make up for it" in site.pool.text(), 20,

@@ -11,10 +11,10 @@ test_growth_is_reserved(void **state)
 	int i;
 
 	(void)state;
-	noisy_chunks = 10;
+	noisy_chunks = 4;
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_noise);
 	expect_success();
-	assert_true(job.sum.stored_bytes > 7 * MEGABYTE);
+	assert_true(job.sum.stored_bytes > 3 * MEGABYTE);
 	assert_in_range(tries_len, 3, 12);
 	for (i = 1; i < tries_len; i++) {
 		assert_int_equal(tries[i].rc, 0);
@@ -30,10 +30,10 @@ static void
 test_growth_has_an_end(void **state)
 {
 	(void)state;
-	noisy_chunks = 10;
-	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "store_bytes = 4M",
+	noisy_chunks = 4;
+	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "store_bytes = 2M",
 	    takes_noise);
-	expect_no_room("more than all of [limits] store_bytes, 4194304");
+	expect_no_room("more than all of [limits] store_bytes, 2097152");
 	/* Before it gives up it asks for as little as will do. */
 	assert_int_equal(tries[tries_len - 2].rc, -1);
 	assert_int_equal(tries[tries_len - 1].rc, -1);
@@ -68,7 +68,7 @@ static void
 test_busy_store_loses_nothing(void **state)
 {
 	(void)state;
-	noisy_chunks = 6;
+	noisy_chunks = 2;
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_noise);
 	failing_try = 1;
 	failing_code = ERR_STORE;
@@ -94,7 +94,7 @@ test_canceled_while_it_grows(void **state)
 	struct err err;
 
 	(void)state;
-	noisy_chunks = 10;
+	noisy_chunks = 3;
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_noise);
 	before_try = cancel_at_second;
 	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT,
@@ -114,7 +114,7 @@ test_canceled_while_it_has_no_room(void **state)
 	struct err err;
 
 	(void)state;
-	noisy_chunks = 10;
+	noisy_chunks = 3;
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", takes_noise);
 	before_try = cancel_at_second;
 	failing_try = 1;
@@ -220,7 +220,7 @@ static void
 test_unknown_disk_is_no_failure(void **state)
 {
 	(void)state;
-	noisy_chunks = 6;
+	noisy_chunks = 2;
 	begin_room(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", loses_disk);
 	expect_success();
 	assert_int_equal(tries[0].rc, 0);

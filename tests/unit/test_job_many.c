@@ -3,9 +3,9 @@
 
 #include "store.h"
 
-#define PROCESSES 8
+#define PROCESSES 4
 #define THREADS 3
-#define ROUNDS 5
+#define ROUNDS 3
 
 /* What each thread of each process does; 1: it won, 0: it was refused as it
  * had to be, -1: anything else. */
