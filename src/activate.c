@@ -646,8 +646,8 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 	}
 	if (closed->code != ERR_TARGET_UNREACHABLE) {
 		(void)err_set(err, closed->code, "%s", closed->msg);
-		return err_wrap(err, "the inspector of process %" PRId64 " (%s)",
-		    process->proc.pid, process->name);
+		return err_wrap(err, "the inspector of process %" PRId64
+		    " (%s)", process->proc.pid, process->name);
 	}
 	if (!order->may_open)
 		return err_set(err, ERR_TARGET_UNREACHABLE, "the inspector of "

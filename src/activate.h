@@ -52,8 +52,8 @@ struct activate_order {
 
 /*
  * Have the inspector open where [app NAME] inspector says, until
- * activate_end().  *ret_activation is NULL if podprof has nothing to do with it:
- * activate = never, or it was open before.
+ * activate_end().  *ret_activation is NULL if podprof has nothing to do with
+ * it: activate = never, or it was open before.
  *
  * Errors of process.h, port.h, opening.h and target_find(), and
  *   ERR_TARGET_UNREACHABLE  it is closed, and may not be opened; or the port is

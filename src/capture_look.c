@@ -76,8 +76,8 @@ look_at_process(const struct capture *c, struct look *look)
 {
 	struct process process;
 
-	if (c->app->activate == ACTIVATE_SIGUSR1 && process_identify(c->app->pid,
-		geteuid(), &process, NULL) == 0)
+	if (c->app->activate == ACTIVATE_SIGUSR1 &&
+	    process_identify(c->app->pid, geteuid(), &process, NULL) == 0)
 		look->facts.pid = process.proc.pid;
 }
 

@@ -153,8 +153,8 @@ int64_t capture_deadline_in(const struct capture *capture, int64_t ms);
  * no such worker. */
 MUST int capture_reach(struct capture *capture, struct err *err);
 
-/* Have a watchdog take care of the session if we are killed, unless there is one
- * already.  ERR_INTERNAL. */
+/* Have a watchdog take care of the session if we are killed, unless there is
+ * one already.  ERR_INTERNAL. */
 MUST int capture_guard_session(struct capture *capture, struct err *err);
 
 /* The session of the thread that is captured. */

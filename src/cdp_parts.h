@@ -79,8 +79,8 @@ MUST int cdp_worker_event(struct cdp *cdp, const char *method,
 /* ERR_TARGET_EXITED.  Always -1. */
 int cdp_worker_ended(struct err *err);
 
-/* The worker's session is to end, or all that Node has opened still: tell it, as
- * far as that goes. */
+/* The worker's session is to end, or all that Node has opened still: tell it,
+ * as far as that goes. */
 void cdp_leave_worker(struct cdp *worker);
 void cdp_leave_workers(struct cdp *cdp);
 

@@ -107,19 +107,46 @@ opening_use(struct opening_lock *lock, struct err *err)
 	return rc < 0 ? -1 : 0;
 }
 
+/* The next word, and what follows it; false if there is none of that size. */
+static bool
+take_word(const char **at, char *out, size_t size)
+{
+	const char *begin = *at + strspn(*at, " ");
+	const size_t len = strcspn(begin, " \n");
+
+	*at = begin + len;
+	if (len == 0 || len >= size)
+		return false;
+	(void)str_copy(out, len + 1, begin);
+	return true;
+}
+
+static bool
+take_number(const char **at, int64_t *ret_number)
+{
+	char word[32];
+	const char *rest;
+
+	return take_word(at, word, sizeof(word)) &&
+	    str_take_int(word, ret_number, &rest) && *rest == '\0';
+}
+
 /* PID START_TICKS HOST SIGNALED_MS IP PORT */
 static bool
 parse(const char *text, struct opening *ret_opening)
 {
 	struct opening opening;
+	int64_t number;
 	char ip[64];
-	uint16_t number;
 
 	memset(&opening, 0, sizeof(opening));
-	if (sscanf(text, "%" SCNd64 " %" SCNd64 " %95s %" SCNd64 " %63s "
-		"%" SCNu16, &opening.proc.pid, &opening.proc.start_ticks,
-		opening.proc.host, &opening.signaled_ms, ip, &number) != 6 ||
-	    !port_parse(ip, number, &opening.port))
+	if (!take_number(&text, &opening.proc.pid) ||
+	    !take_number(&text, &opening.proc.start_ticks) ||
+	    !take_word(&text, opening.proc.host, sizeof(opening.proc.host)) ||
+	    !take_number(&text, &opening.signaled_ms) ||
+	    !take_word(&text, ip, sizeof(ip)) ||
+	    !take_number(&text, &number) || number > UINT16_MAX ||
+	    !port_parse(ip, (uint16_t)number, &opening.port))
 		return false;
 	*ret_opening = opening;
 	return true;

@@ -4,8 +4,8 @@
  *
  *	APP.lock	locked (flock(2)) by who opens or closes the inspector,
  *			until that is done
- *	APP.opened	locked, shared, by each process that uses it; its content
- *			tells what was opened, empty: nothing
+ *	APP.opened	locked, shared, by each process that uses it; its
+ *			content tells what was opened, empty: nothing
  *
  * The kernel drops the locks of who dies.  So content that nobody uses is an
  * inspector that a process left open which was killed: see opening_left().

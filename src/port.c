@@ -18,6 +18,9 @@
 /* As the kernel numbers them: include/net/tcp_states.h. */
 enum { ESTABLISHED = 0x01, LISTENING = 0x0a };
 
+/* What is read of a line, by the number of its field. */
+enum { LOCAL = 1, STATE = 3, INODE = 9, FIELDS };
+
 /* A line of the tables. */
 struct tcp {
 	struct port local;
@@ -71,7 +74,9 @@ parse_ip(const char *hex, struct in6_addr *ret_ip)
 	uint32_t value;
 	size_t i;
 
-	if (strlen(hex) != 8 && strlen(hex) != 32)
+	/* The heading has no addresses. */
+	if (strspn(hex, "0123456789ABCDEF") != strlen(hex) ||
+	    (strlen(hex) != 8 && strlen(hex) != 32))
 		return false;
 	for (i = 0; i < words; i++) {
 		memcpy(digits, hex + 8 * i, 8);
@@ -91,15 +96,24 @@ parse_ip(const char *hex, struct in6_addr *ret_ip)
 static bool
 parse_line(const char *line, struct tcp *ret_tcp)
 {
-	char ip[33];
-	unsigned number;
+	const char *fields[FIELDS], *at = line, *colon;
 	struct tcp tcp;
+	char ip[33];
+	size_t i;
 
-	if (sscanf(line, "%*s %32[0-9A-F]:%4x %*s %2x %*s %*s %*s %*s %*s "
-		"%" SCNu64, ip, &number, &tcp.state, &tcp.inode) != 4 ||
-	    !parse_ip(ip, &tcp.local.ip))
+	for (i = 0; i < FIELDS; i++) {
+		fields[i] = at + strspn(at, " ");
+		at = fields[i] + strcspn(fields[i], " ");
+	}
+	colon = strchr(fields[LOCAL], ':');
+	if (colon == NULL || colon - fields[LOCAL] >= (ptrdiff_t)sizeof(ip))
 		return false;
-	tcp.local.number = (uint16_t)number;
+	(void)str_copy(ip, (size_t)(colon - fields[LOCAL]) + 1, fields[LOCAL]);
+	if (!parse_ip(ip, &tcp.local.ip))
+		return false;
+	tcp.local.number = (uint16_t)strtoul(colon + 1, NULL, 16);
+	tcp.state = (unsigned)strtoul(fields[STATE], NULL, 16);
+	tcp.inode = strtoull(fields[INODE], NULL, 10);
 	*ret_tcp = tcp;
 	return true;
 }
@@ -114,7 +128,6 @@ scan_table(const char *path, tcp_fn *found, void *ctx)
 
 	if (file == NULL)
 		return;
-	/* The first line has no numbers. */
 	while (getline(&line, &size, file) > 0)
 		if (parse_line(line, &tcp))
 			found(ctx, &tcp);

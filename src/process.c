@@ -228,7 +228,7 @@ flag_judge(const char *word, size_t len, struct flags *flags)
 	if (len >= sizeof(option) || len < 2 || memcmp(word, "--", 2) != 0)
 		return;
 	for (i = 0; i < len; i++)
-		option[i] = word[i] == '_' ? '-' : word[i];
+		option[i] = (char)(word[i] == '_' ? '-' : word[i]);
 	option[len] = '\0';
 	if (strcmp(option, "--permission") == 0 ||
 	    strcmp(option, "--experimental-permission") == 0)
@@ -438,9 +438,9 @@ pid_of_file(const char *path, int64_t *ret_pid, struct err *err)
 
 	buf_init(&text, PID_FILE_MAX);
 	if (file_read(path, &text, &why) != 0) {
-		(void)err_set(err, ERR_TARGET_UNREACHABLE, "the pid file cannot "
-		    "be used (%s): does the app run, and do both see the file "
-		    "at this path?", why.msg);
+		(void)err_set(err, ERR_TARGET_UNREACHABLE, "the pid file "
+		    "cannot be used (%s): does the app run, and do both see "
+		    "the file at this path?", why.msg);
 		goto out;
 	}
 	if (text.data != NULL)
@@ -531,7 +531,7 @@ look_for(uid_t user, int64_t *ret_pid, struct err *err)
 		    "Node.js processes: %s%s. Set pid to the number of the "
 		    "app's, or to a file that has it (each worker of a "
 		    "cluster is an [app] of its own)", (unsigned)user,
-		    crowd.len, crowd.names, crowd.len > NAMED_MAX ? " …" : "");
+		    crowd.len, crowd.names, crowd.len > NAMED_MAX ? " ..." : "");
 	*ret_pid = crowd.len == 1 ? crowd.pid : crowd.deaf_pid;
 	if (*ret_pid == 0)
 		return err_set(err, ERR_TARGET_UNREACHABLE, "user %u, as whom "
@@ -546,7 +546,7 @@ int
 process_identify(const char *pid, uid_t user, struct process *ret_process,
     struct err *err)
 {
-	int64_t number;
+	int64_t number = 0;
 
 	if (pid[0] == '\0') {
 		if (look_for(user, &number, err) != 0)

@@ -8,8 +8,8 @@ import shutil
 import signal
 import time
 
-from harness import (APP, FINAL, SERVICE, TOP, Process, Site, activate, as_user,
-                     check, equal, error_is, in_parallel, until)
+from harness import (APP, FINAL, SERVICE, TOP, Process, Site, activate,
+                     as_user, check, equal, error_is, in_parallel, until)
 from stress import Load
 
 # Inspectors that a killed capture left open are closed within so many seconds.
@@ -175,8 +175,8 @@ def profiled_while_pegged(site, name, app):
     check(app.process.alive(), "the app is dead")
 
 
-@activate("activate: an app that is pegged at 100 % CPU is profiled, on each Node; "
-      "no port is open before and after")
+@activate("activate: an app that is pegged at 100 % CPU is profiled, on each "
+          "Node; no port is open before and after")
 def _(run):
     apps = {f"n{number}": ClosedApp(run, "pegged", node=node)
             for number, node in run.nodes.items()}
@@ -185,8 +185,8 @@ def _(run):
             site, n, a) for name, app in apps.items()})
 
 
-@activate("activate: jobs at once share what one of them opened, the last closes "
-      "it, and a snapshot can be taken, on each Node")
+@activate("activate: jobs at once share what one of them opened, the last "
+          "closes it, and a snapshot can be taken, on each Node")
 def _(run):
     apps = {f"n{number}": ClosedApp(run, "idle", node=node)
             for number, node in run.nodes.items()}
@@ -209,7 +209,8 @@ def _(run):
         in_parallel({name: lambda n=name: shared(n) for name in apps})
 
 
-@activate("activate: an inspector that was open before is used, and never closed")
+@activate("activate: an inspector that was open before is used, and never "
+          "closed")
 def _(run):
     app = ClosedApp(run, "idle", args=["--inspect"])
     with site_of(run, {"open": app}) as site:
@@ -279,7 +280,7 @@ def _(run):
             again.close()
 
 
-@activate("activate: what cannot be opened is refused at once, with the reason")
+@activate("activate: what cannot be opened is refused, with the reason")
 def _(run):
     node = run.nodes["22"]
     taken = ClosedApp(run, "idle")
@@ -405,7 +406,8 @@ def _(run):
         closed_again(site, "late", app.port)
 
 
-@activate("activate: the process is found where there is one of podprof's user")
+@activate("activate: the process is found where there is one of podprof's "
+          "user")
 def _(run):
     app = ClosedApp(run, "idle")
     with site_of(run, {"only": app}, {"app only": {
@@ -417,7 +419,7 @@ def _(run):
 
 # tests/soak activate
 
-ROUNDS = 30
+ROUNDS = 20
 
 
 def opened_and_closed(site, name, app):

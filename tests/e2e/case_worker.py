@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 
 from case_fork import site_of
 from harness import (TOP, App, check, check_artifact, check_whole, equal,
@@ -137,7 +139,7 @@ def _(run):
             site.post_job("app", "cpu-profile", worker=wrong).problem(
                 400, "invalid", "worker: .*GET target lists them")
         site.post_job("app", "cpu-profile", worker="77").problem(
-            404, "not-found", "no worker thread 77.* it has [123], [123], [123] ")
+            404, "not-found", "no worker thread 77.* it has [123], [123], [123]")
         app.get("/end/mortal")
         site.post_job("app", "heap-snapshot", worker=known["mortal"]).problem(
             404, "not-found", f"no worker thread {known['mortal']}, or no "
@@ -240,3 +242,50 @@ def _(run):
     with workers_on_each_node(run, names=("big", "idle"), heap_mb=6) as (
             site, apps):
         on_each(apps, one)
+
+
+# tests/soak workers
+
+ROUNDS = 20
+CHURNED = 1000
+
+
+def captured_beside_churn(run, name, node):
+    """Looks and captures of one worker while others start and end."""
+    app = worker_app(run, node, names=("idle",))
+    site = site_of(run, {"app": app})
+    captures = 0
+    try:
+        known = ids(app)
+        before, began = threads(app), time.monotonic()
+        churn = threading.Thread(target=app.get,
+                                 args=(f"/churn/{CHURNED}", 600))
+        churn.start()
+        rounds = 0
+        while churn.is_alive() or rounds < ROUNDS:
+            rounds += 1
+            site.papi("app", "target").expect(200)
+            for kind, options in (("cpu-profile", {"durationMs": 100}),
+                                  ("heap-snapshot", {})):
+                job = site.wait_job("app", begin(
+                    site, "app", kind, known["idle"], **options), 120)
+                equal((job["state"], job["error"]), ("succeeded", None),
+                      f"{name}: {kind}")
+                captures += 1
+        churn.join()
+        print(f"{name}: {rounds} looks and {captures} captures beside "
+              f"{CHURNED} workers that came and went, in "
+              f"{time.monotonic() - began:.0f} s", flush=True)
+        until(lambda: threads(app) <= before, 30,
+              f"{name}: no thread is left", 0.2)
+        check("idle" not in ids(app, "/end/idle"), f"{name}: it did not end")
+        equal(app.process.stop(), 7, f"{name}: exit status")
+    finally:
+        site.close()
+        app.close()
+
+
+def workers(run):
+    """Captures of a worker thread while others start and end, on each Node."""
+    for number in sorted(run.nodes):
+        captured_beside_churn(run, f"Node {number}", run.nodes[number])

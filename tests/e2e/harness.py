@@ -77,6 +77,11 @@ def fork(title):
     return lambda function: CASES.append(("fork", title, function))
 
 
+def busy(title):
+    """As fork(), in a part of its own: apps that work without pause."""
+    return lambda function: CASES.append(("busy", title, function))
+
+
 def activate(title):
     """As once(), in a part of its own: apps without --inspect, of podprof's
     own user."""

@@ -32,6 +32,7 @@ from case_recovery import SEED, database, die_and_recover, file_sha256, \
     unzstd_sha256
 from case_retention import evict_under_readers
 from case_shield import Kubelet, probe_of
+from case_worker import workers
 from harness import (APP, EXCHANGE, TOP, App, Failed, Run, Site, as_user,
                      check, check_artifact, equal, in_parallel, until)
 from hostile import assault
@@ -878,7 +879,7 @@ MEASUREMENTS = {function.__name__: function for function in (
     activations,
     memory, freeze, waiting, slow, rows, retention, kill, abort, resume,
     getcpuprofile60, browser, fork, nodes, quota, shield, container, debian,
-    hostile)}
+    hostile, workers)}
 
 
 def describe_machine(run):

@@ -69,6 +69,7 @@ look_of_all(void)
 	struct look look = look_of_nothing();
 
 	look.is_reachable = true;
+	look.is_activated = true;
 	look.facts.pid = 7;
 	(void)str_copy(look.facts.node, sizeof(look.facts.node), "v20.20.2");
 	look.facts.rss_bytes = 100;
@@ -349,7 +350,7 @@ json_of_what_is_known(void **state)
 	get_text(f->db, APP, text);
 	assert_string_equal(text, "{\"app\":\"" APP "\",\"pod\":\"" POD "\","
 	    "\"inspector\":{\"address\":\"127.0.0.1:9229\",\"reachable\":true,"
-	    "\"activated\":false},\"node\":\"v20.20.2\",\"pid\":7,"
+	    "\"activated\":true},\"node\":\"v20.20.2\",\"pid\":7,"
 	    "\"memory\":{\"heapUsedBytes\":60,\"rssBytes\":100,"
 	    "\"limitBytes\":1000,\"availableBytes\":0},\"methods\":["
 	    "{\"method\":\"fork\",\"usable\":false,\"reason\":"
@@ -392,7 +393,7 @@ json_of_workers(void **state)
 		at = strstr(at, id);
 		assert_non_null(at);
 	}
-	assert_null(strstr(at + 1, "\"id\""));
+	assert_null(strstr(at + 2, "\"id\""));
 }
 
 static void

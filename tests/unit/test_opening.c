@@ -262,7 +262,8 @@ what_is_left_is_found(void **state)
 static void
 every_app_that_is_left(void **state)
 {
-	static const char *const apps[] = { ".", "..", "a.lock", "a", "a.opened",
+	static const char *const apps[] = { ".", "..", "a.lock", "a",
+		"a.opened",
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz_123456789"
 		"a" };
 	const size_t len = sizeof(apps) / sizeof(apps[0]);

@@ -89,8 +89,8 @@ find_number(pid_t pid, struct process *ret_process, struct err *err)
 static void
 by_its_number(void **state)
 {
-	static const char *const args[] = { "--title", "x", "/srv/app/server.js",
-		"--secret", NULL };
+	static const char *const args[] = { "--title", "x",
+		"/srv/app/server.js", "--secret", NULL };
 	struct fixture *f = *state;
 	struct closed_node node;
 	struct process process;
@@ -169,8 +169,8 @@ names_of_the_program(void **state)
 		const char *name;
 		bool is_node;
 	} cases[] = {
-		{ "nodejs", true }, { "node20", true }, { "node-v22.1.0", true },
-		{ "nodejs18", true }, { "node_exporter", false },
+		{ "nodejs", true }, { "node20", true },
+		{ "node-v22.1.0", true }, { "nodejs18", true }, { "node_exporter", false },
 		{ "nodes", false }, { "nginx", false }, { "nod", false },
 	};
 	struct fixture *f = *state;
