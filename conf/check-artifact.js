@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Says whether a heap snapshot or CPU profile is whole.
 //
 //	node check-artifact.js FILE.heapsnapshot

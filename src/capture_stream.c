@@ -21,7 +21,9 @@ check(struct capture *c, struct err *err)
 static int
 prepare(struct capture *c, struct err *err)
 {
-	return capture_guard_session(c, err);
+	if (c->watchdog != NULL)
+		return 0;
+	return watchdog_start("", cdp_fd(c->cdp), &c->watchdog, err);
 }
 
 static int

@@ -1,7 +1,6 @@
 /*
- * podprof-capture: runs one job, or does one thing for an app, and ends.
- * Started by podprof.fcgi, never by hand; its log lines carry the request that
- * asked for it.
+ * podprof-capture: runs one job and ends.  Started by podprof.fcgi, never by
+ * hand; its log lines carry the request that asked for the job.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -10,14 +9,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "activate.h"
 #include "capture.h"
 #include "conf.h"
 #include "config.h"
 #include "db.h"
 #include "job.h"
 #include "log.h"
-#include "spawn.h"
 #include "watchdog.h"
 
 extern char **environ;
@@ -25,8 +22,8 @@ extern char **environ;
 struct options {
 	const char *config;
 	const char *request_id;
-	enum spawn_task task;
-	const char *name;		/* of the job, or the app */
+	const char *look_app;
+	const char *job_id;		/* unless there is look_app */
 };
 
 /* 0, or the exit status. */
@@ -34,7 +31,6 @@ static int
 options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 {
 	static const struct option longs[] = {
-		{ "close", required_argument, NULL, 'o' },
 		{ "look", required_argument, NULL, 'l' },
 		{ "request", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' },
@@ -49,9 +45,7 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			ret_options->config = optarg;
 			break;
 		case 'l':
-		case 'o':
-			ret_options->task = c == 'l' ? SPAWN_LOOK : SPAWN_CLOSE;
-			ret_options->name = optarg;
+			ret_options->look_app = optarg;
 			break;
 		case 'r':
 			ret_options->request_id = optarg;
@@ -64,15 +58,14 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			return -1;
 		}
 	}
-	if (argc - optind != (ret_options->name == NULL)) {
+	if (argc - optind != (ret_options->look_app == NULL)) {
 		fprintf(stderr, "usage: podprof-capture [-c FILE] "
-		    "[--request ID] JOB | --look APP | --close APP\n"
+		    "[--request ID] JOB | --look APP\n"
 		    "It is started by podprof.fcgi; see "
 		    "podprof-capture(8).\n");
 		return -1;
 	}
-	if (ret_options->name == NULL)
-		ret_options->name = argv[optind];
+	ret_options->job_id = argv[optind];
 	return 0;
 }
 
@@ -86,16 +79,12 @@ run(const struct options *options, struct err *err)
 	if (conf_load(options->config, environ, &conf, err) != 0)
 		goto out;
 	log_setup(conf->log_level, conf->log_format);
-	if (options->task == SPAWN_CLOSE) {
-		ret = activate_close(conf->state_dir, options->name, err);
-		goto out;
-	}
 	if (job_open_db(conf->state_dir, &db, err) != 0)
 		goto out;
-	if (options->task == SPAWN_LOOK)
-		ret = capture_look(conf, db, options->name, err);
+	if (options->look_app != NULL)
+		ret = capture_look(conf, db, options->look_app, err);
 	else
-		ret = capture_run(conf, db, options->name, err);
+		ret = capture_run(conf, db, options->job_id, err);
 out:
 	db_close(&db);
 	conf_free(&conf);
@@ -105,10 +94,7 @@ out:
 int
 main(int argc, char *argv[])
 {
-	/* By enum spawn_task. */
-	static const char *const tasks[] = { "the job", "looking at the app",
-		"closing the app's inspector" };
-	struct options options = { .task = SPAWN_JOB };
+	struct options options = { NULL, NULL, NULL, NULL };
 	struct err err;
 	int status;
 
@@ -119,16 +105,15 @@ main(int argc, char *argv[])
 		return status;
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077);
-	log_bind(options.request_id,
-	    options.task == SPAWN_JOB ? options.name : NULL);
+	log_bind(options.request_id, options.job_id);
 	if (run(&options, &err) == 0)
 		return 0;
 	/* What was canceled, or given up by others, is nobody's fault. */
 	if (err.code == ERR_CONFLICT)
 		log_info("capture", "the job ended: %s", err.msg);
 	else
-		log_error("capture", "%s failed: %s", tasks[options.task],
-		    err.msg);
+		log_error("capture", "%s failed: %s", options.job_id != NULL ?
+		    "the job" : "looking at the app", err.msg);
 	/* The last word where the job's row could not be written. */
 	return JOB_EXIT_ERROR + (int)err.code;
 }
