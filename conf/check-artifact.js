@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // Says whether a heap snapshot or CPU profile is whole.
 //
 //	node check-artifact.js FILE.heapsnapshot

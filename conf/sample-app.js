@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // A Node.js process to try podprof on: it holds a heap worth looking at, burns
 // some CPU in functions whose names a profile must show, and answers HTTP.
 //

@@ -21,6 +21,7 @@
 #include "request.h"
 #include "route.h"
 #include "service.h"
+#include "shield.h"
 
 #define TICK_MS 100
 /* For a preflight, or a look. */
@@ -141,7 +142,10 @@ serve(struct service *service, struct request *request)
 	route_serve(&seat, request, &answer);
 	while (answer.kind == ANSWER_WAIT) {
 		answer_fini(&answer);
-		await(&seat, request);
+		if (request->wait.until == UNTIL_SEEN)
+			shield_find(service_shield(service), request);
+		else
+			await(&seat, request);
 		route_resume(&seat, request, &answer);
 	}
 	/* The database may be idle for as long as the client reads. */

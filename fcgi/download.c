@@ -255,6 +255,7 @@ enter(struct downloads *downloads, enum answer_kind kind, struct err *err)
 	is_free = *counter < max;
 	if (is_free)
 		++*counter;
+	service_set_downloads(downloads->service, downloads->files);
 	(void)pthread_mutex_unlock(&downloads->lock);
 	if (is_free)
 		return 0;
@@ -273,6 +274,7 @@ leave(struct downloads *downloads, enum answer_kind kind)
 
 	(void)pthread_mutex_lock(&downloads->lock);
 	--*counter;
+	service_set_downloads(downloads->service, downloads->files);
 	(void)pthread_cond_broadcast(&downloads->changed);
 	(void)pthread_mutex_unlock(&downloads->lock);
 }

@@ -26,4 +26,10 @@ handle_fn handle_target;
 handle_fn handle_livez;
 handle_fn handle_readyz;
 
+/* handle_metrics.c */
+handle_fn handle_metrics;
+
+/* handle_openapi.c */
+handle_fn handle_openapi;
+
 #endif

@@ -19,8 +19,10 @@
 #include "clock.h"
 #include "exchange.h"
 #include "job.h"
+#include "lease.h"
 #include "link.h"
 #include "log.h"
+#include "opening.h"
 #include "thread.h"
 
 #define ROUND_MS 1000
@@ -29,7 +31,8 @@
 /* Files and rows are compared some at a time. */
 #define RECONCILE_ROUNDS 5
 #define RECONCILE_MAX 256
-/* What a killed capture left in an exchange directory may hold up its app. */
+/* What a killed capture left in an exchange directory may hold up its app, and
+ * its inspector may be open. */
 #define EXCHANGE_ROUNDS 3
 #define CGI_ROUND_S 60
 /* As many rows as [limits] store_jobs allows. */
@@ -49,6 +52,7 @@ struct keeper {
 	struct err chores;	/* as logged last */
 	struct err files;	/* the same, of files and rows */
 	struct err exchange;	/* and of exchange directories */
+	struct err inspectors;	/* and of what was left open */
 	struct err told;	/* what was logged last; code 0: all is well */
 	bool has_told;
 };
@@ -68,14 +72,16 @@ settle_job(struct seat *seat, const struct service_end *end)
 	    "%s", end->name, err.msg);
 }
 
-/* Whoever asked has nulls for an answer; here is why, unless it said so by
- * itself. */
+/* Whoever asked for a look has nulls for an answer; here is why, unless it said
+ * so by itself. */
 static void
-tell_look(const struct service_end *end)
+tell_end(const struct service_end *end)
 {
 	if (WIFSIGNALED(end->wait_status))
-		log_warn("keeper", "the look at app %s was killed by signal "
-		    "%d", end->name, WTERMSIG(end->wait_status));
+		log_warn("keeper", "%s app %s was killed by signal %d",
+		    end->task == SPAWN_LOOK ? "the look at" :
+		    "what closes the inspector of", end->name,
+		    WTERMSIG(end->wait_status));
 }
 
 static void
@@ -87,7 +93,7 @@ settle_children(struct seat *seat)
 		if (end.task == SPAWN_JOB)
 			settle_job(seat, &end);
 		else
-			tell_look(&end);
+			tell_end(&end);
 	}
 }
 
@@ -168,10 +174,28 @@ sweep_exchange(const struct conf *conf, struct err *err)
 	int rc = 0;
 	size_t i;
 
-	for (i = 0; i < conf->apps_len; i++)
+	for (i = 0; i < conf->apps_len; i++) {
+		note(&rc, lease_sweep(conf->apps[i].exchange_dir,
+		    conf->apps[i].name, &fault), err, &fault);
 		if (!is_swept(conf, i))
 			note(&rc, exchange_sweep(conf->apps[i].exchange_dir,
 			    &fault), err, &fault);
+	}
+	return rc;
+}
+
+/* Inspectors that captures opened, and were killed. */
+static int
+close_inspectors(struct service *service, struct err *err)
+{
+	const char *state_dir = service_conf(service)->state_dir;
+	char app[STR_NAME_MAX + 1];
+	size_t at = 0;
+	int rc;
+
+	while ((rc = opening_left(state_dir, &at, app, err)) > 0)
+		if (service_spawn(service, SPAWN_CLOSE, app, err) != 0)
+			return -1;
 	return rc;
 }
 
@@ -214,8 +238,11 @@ do_chores(struct keeper *keeper)
 	const struct conf *conf = service_conf(keeper->seat.service);
 	struct err err;
 
-	if (keeper->rounds % EXCHANGE_ROUNDS == 0)
+	if (keeper->rounds % EXCHANGE_ROUNDS == 0) {
 		warn_once(&keeper->exchange, sweep_exchange(conf, &err), &err);
+		warn_once(&keeper->inspectors, close_inspectors(
+		    keeper->seat.service, &err), &err);
+	}
 	warn_once(&keeper->chores, tidy(&keeper->seat, &err), &err);
 	if (keeper->rounds % RECONCILE_ROUNDS != 0)
 		return;
@@ -386,6 +413,7 @@ keeper_once(struct service *service)
 	note(&rc, tidy(&seat, &fault), &err, &fault);
 	note(&rc, ballast_make(state_dir, &fault), &err, &fault);
 	note(&rc, sweep_exchange(conf, &fault), &err, &fault);
+	note(&rc, close_inspectors(service, &fault), &err, &fault);
 	if (job_reconciler_new(&reconciler, &fault) == 0)
 		note(&rc, reconcile(&seat, reconciler, CGI_RECONCILE_MAX,
 		    &fault), &err, &fault);

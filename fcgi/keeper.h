@@ -2,8 +2,8 @@
  * What has to be done every second, away from the requests: processes that
  * ended are reaped and their jobs settled, old files swept, the store kept
  * within its limits, files and rows compared, what was left in exchange
- * directories removed, and whether the state can be used is found out for
- * /readyz.
+ * directories removed, inspectors that were left open closed, and whether the
+ * state can be used is found out for /readyz.
  */
 #ifndef PODPROF_KEEPER_H
 #define PODPROF_KEEPER_H

@@ -93,17 +93,41 @@ check_order(const struct conf *conf, const struct order *order,
 	return 0;
 }
 
-/* A profile is taken in one way only. */
+/* A profile is taken in one way only, and so is a worker. */
 static enum conf_method
 method_of(const struct conf *conf, const struct request *request,
     const struct order *order)
 {
 	const struct conf_app *app = conf_find_app(conf, request->app);
 
-	if (order->kind == JOB_HEAP_SNAPSHOT &&
+	if (order->kind == JOB_HEAP_SNAPSHOT && order->worker[0] == '\0' &&
 	    order->method == METHOD_AUTO && app != NULL)
 		return app->method;
 	return order->method;
+}
+
+/* The job that is in the way. */
+static void
+name_blocking(const struct request *request, const struct job *job,
+    struct answer *answer)
+{
+	view_headers(job, answer);
+	/* Also for one that was canceled. */
+	if (answer->retry_after_s == 0)
+		answer->retry_after_s = RETRY_S;
+	view_link(request, job->id, "Location", answer);
+}
+
+/* When there is room again, where that is known: not for profiles. */
+static void
+tell_when(struct db *db, const struct job_order *order,
+    struct answer *answer)
+{
+	const struct rate rate = job_rate_of(order);
+	int64_t ms;
+
+	if (rate_wait_ms(db, &rate, &ms, NULL) == 0 && ms > 0)
+		answer->retry_after_s = (ms + 999) / 1000;
 }
 
 int
@@ -119,9 +143,12 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		.duration_ms = order->duration_ms,
 		.interval_us = order->interval_us,
 		.force = order->force,
+		.worker = order->worker[0] != '\0' ? order->worker : NULL,
 		.requested_by = request->principal.who,
 		.request_id = request->id,
 		.profiles_max = conf->profiles,
+		.token_captures = conf->token_captures,
+		.app_captures = conf->app_captures,
 		.key = order->key,
 		.key_sha256 = order->key != NULL ? order->key_sha256 : NULL,
 	};
@@ -141,13 +168,10 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		return -1;
 	if (job_create(db, conf->state_dir, &job_order, &job, &is_new,
 	    err) != 0) {
-		if (err->code == ERR_CONFLICT && job.id[0] != '\0') {
-			view_headers(&job, answer);
-			/* Also for one that was canceled. */
-			if (answer->retry_after_s == 0)
-				answer->retry_after_s = RETRY_S;
-			view_link(request, job.id, "Location", answer);
-		}
+		if (err->code == ERR_CONFLICT && job.id[0] != '\0')
+			name_blocking(request, &job, answer);
+		if (err->code == ERR_LIMIT)
+			tell_when(db, &job_order, answer);
 		return -1;
 	}
 	log_bind(request->id, job.id);

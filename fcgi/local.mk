@@ -7,13 +7,26 @@ libfront_a_SOURCES = \
 	fcgi/range.c fcgi/range.h \
 	fcgi/answer.c fcgi/answer.h fcgi/auth.c fcgi/auth.h \
 	fcgi/request.c fcgi/request.h fcgi/service.c fcgi/service.h \
+	fcgi/shield.c fcgi/shield.h fcgi/share.c fcgi/share.h \
 	fcgi/order.c fcgi/order.h fcgi/view.c fcgi/view.h \
 	fcgi/launch.c fcgi/launch.h fcgi/handle.h fcgi/handle_papi.c \
 	fcgi/handle_jobs.c fcgi/handle_target.c fcgi/handle_probe.c \
+	fcgi/handle_metrics.c fcgi/expose.c fcgi/expose.h \
+	fcgi/traffic.c fcgi/traffic.h fcgi/vitals.c fcgi/vitals.h \
+	fcgi/handle_openapi.c fcgi/openapi.h \
 	fcgi/problem.c fcgi/problem.h fcgi/route.c fcgi/route.h \
 	fcgi/download.c fcgi/download.h fcgi/waiter.c fcgi/waiter.h \
 	fcgi/keeper.c fcgi/keeper.h fcgi/pool.c fcgi/pool.h \
 	fcgi/cgi.c fcgi/cgi.h
+nodist_libfront_a_SOURCES = fcgi/openapi.c
+BUILT_SOURCES += fcgi/openapi.c
+CLEANFILES += fcgi/openapi.c
+EXTRA_DIST += fcgi/embed.sh
+
+fcgi/openapi.c: $(top_srcdir)/conf/openapi.json $(top_srcdir)/fcgi/embed.sh
+	$(AM_V_GEN)$(MKDIR_P) fcgi && \
+	$(SHELL) $(top_srcdir)/fcgi/embed.sh $(top_srcdir)/conf/openapi.json \
+		>$@.tmp && mv $@.tmp $@
 
 pkglibexec_PROGRAMS += podprof.fcgi
 podprof_fcgi_SOURCES = fcgi/podprof_fcgi.c

@@ -100,10 +100,15 @@ take_force(struct draft *draft, const struct json *value, struct err *err)
 static int
 take_worker(struct draft *draft, const struct json *value, struct err *err)
 {
-	(void)draft;
-	(void)value;
-	return err_set(err, ERR_INVALID,
-	    "worker threads are not available in this version");
+	const char *id = json_string(value);
+
+	if (id == NULL || id[0] == '\0' ||
+	    strspn(id, "0123456789") != strlen(id) ||
+	    !str_copy(draft->order.worker, ORDER_WORKER_MAX, id))
+		return err_set(err, ERR_INVALID, "must be the id of a worker "
+		    "thread, a string of digits such as \"3\": GET target "
+		    "lists them");
+	return 0;
 }
 
 static const struct {
@@ -158,6 +163,12 @@ complete(struct draft *draft, struct order *ret_order, struct err *err)
 	    (order->method == METHOD_FORK || order->method == METHOD_DIRECT))
 		return err_set(err, ERR_INVALID, "method: %s is a way to take "
 		    "a heap-snapshot; leave it out for a cpu-profile",
+		    conf_method_name(order->method));
+	if (order->worker[0] != '\0' &&
+	    (order->method == METHOD_FORK || order->method == METHOD_DIRECT))
+		return err_set(err, ERR_INVALID, "method: %s is a way to take "
+		    "a heap-snapshot of the main thread; leave it out for a "
+		    "worker, which is captured by stream",
 		    conf_method_name(order->method));
 	if (order->kind == JOB_CPU_PROFILE &&
 	    order->duration_ms == JOB_UNKNOWN)

@@ -19,6 +19,7 @@
 #define ORDER_DURATION_MS 60000		/* unless one is given */
 #define ORDER_INTERVAL_MIN_US 50
 #define ORDER_INTERVAL_MAX_US 100000
+#define ORDER_WORKER_MAX 20
 
 struct order {
 	enum job_kind kind;
@@ -27,6 +28,8 @@ struct order {
 	int64_t duration_ms;		/* JOB_UNKNOWN for a heap snapshot */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
 	bool force;
+	/* A worker thread's id, digits; "": the main thread. */
+	char worker[ORDER_WORKER_MAX];
 	const char *key;		/* Idempotency-Key; NULL: none */
 	char key_sha256[DIGEST_HEX_MAX];	/* of the body, hex */
 };

@@ -19,7 +19,9 @@
 #include "keeper.h"
 #include "log.h"
 #include "route.h"
+#include "shield.h"
 #include "thread.h"
+#include "traffic.h"
 #include "view.h"
 #include "waiter.h"
 
@@ -52,10 +54,11 @@ struct pool {
 
 	pthread_mutex_t lock;	/* of what follows */
 	pthread_cond_t idle;
-	struct request *arrived;	/* their heads are there; by next */
+	struct request *arrived;	/* their heads are there, or they are
+					 * probes whose wait is over; by next */
 	struct request *first, **last;	/* the queue for slots, by next */
 	size_t queued;			/* of them, those that are new */
-	size_t parked;			/* with the waiter */
+	size_t parked;			/* with the waiter, or the shield */
 	size_t heads;			/* of them, those without a head */
 	int64_t slots;			/* free ones */
 	size_t busy;			/* workers with a connection or slot */
@@ -170,7 +173,27 @@ unpark(void *ctx, struct request *request_take, enum waiter_end end)
 		signal_fd(pool->work_fd);
 }
 
-/* One whose head has arrived after all; NULL if there is none. */
+/* A shield_over_fn: probes need no slot. */
+static void
+unpark_seen(void *ctx, struct request *request_take, bool is_stopped)
+{
+	struct pool *pool = ctx;
+
+	request_take->wait.is_stopped = is_stopped;
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->parked--;
+	if (request_take->route->is_probe) {
+		request_take->next = pool->arrived;
+		pool->arrived = request_take;
+	} else {
+		enqueue(pool, request_take);
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	signal_fd(pool->work_fd);
+}
+
+/* One whose head has arrived after all, or whose wait is over; NULL if there
+ * is none. */
 static struct request *
 take_arrived(struct pool *pool)
 {
@@ -227,13 +250,22 @@ become_busy(struct pool *pool)
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 
+static void
+count(struct pool *pool, const struct route *route, unsigned method,
+    int status)
+{
+	traffic_count(service_traffic(pool->service), route_number(route),
+	    method, status);
+}
+
 /* Write an answer that the kernel takes whole. */
 static void
-send_now(struct request *request, struct answer *answer)
+send_now(struct pool *pool, struct request *request, struct answer *answer)
 {
 	const bool head_only = request->method == HTTP_HEAD;
 	struct err err;
 
+	count(pool, request->route, request->method, answer->status);
 	gate_set_deadline(request->gate, SEND_MS);
 	if (answer_send(answer, request->gate, head_only, &err) != 0 ||
 	    gate_finish(&request->gate, &err) != 0)
@@ -271,26 +303,61 @@ refuse_download(struct pool *pool, struct request *request, struct err *err,
 	route_refuse(pool->service, request, err, answer);
 }
 
+/* Park it where it waits; false if the answer is a refusal instead. */
+static bool
+wait_for(struct pool *pool, struct request *request, struct answer *answer)
+{
+	struct err err;
+
+	answer_fini(answer);
+	if (request->wait.until != UNTIL_SEEN) {
+		park(pool, request);
+		return true;
+	}
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->parked++;
+	(void)pthread_mutex_unlock(&pool->lock);
+	if (shield_park(service_shield(pool->service), request, &err) == 0)
+		return true;
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->parked--;
+	(void)pthread_mutex_unlock(&pool->lock);
+	route_refuse(pool->service, request, &err, answer);
+	return false;
+}
+
+/* False if it cannot be sent now, and nothing was taken. */
+static bool
+send_large(struct pool *pool, struct request *request,
+    struct answer *answer, struct err *err)
+{
+	const struct route *route = request->route;
+	const unsigned method = request->method;
+	const int status = answer->status;
+
+	if (downloads_start(pool->downloads, request, answer, err) != 0)
+		return false;
+	count(pool, route, method, status);
+	return true;
+}
+
 /* Do what the answer says; takes both. */
 static void
 conclude(struct pool *pool, struct request *request, struct answer *answer)
 {
 	struct err err;
 
-	if (answer->kind == ANSWER_WAIT) {
-		answer_fini(answer);
-		park(pool, request);
+	if (answer->kind == ANSWER_WAIT &&
+	    wait_for(pool, request, answer))
 		return;
-	}
 	/* Before the client has the answer, and comes again. */
 	service_leave_place(request);
 	if (is_large(request, answer)) {
-		if (downloads_start(
-		    pool->downloads, request, answer, &err) == 0)
+		if (send_large(pool, request, answer, &err))
 			return;
 		refuse_download(pool, request, &err, answer);
 	}
-	send_now(request, answer);
+	send_now(pool, request, answer);
 }
 
 static void
@@ -299,7 +366,8 @@ refuse_stopped(struct seat *seat, struct request *request,
 {
 	struct err err;
 
-	if (request->wait.until == UNTIL_LOOKED) {
+	if (request->wait.until == UNTIL_LOOKED ||
+	    request->wait.until == UNTIL_SEEN) {
 		err_set(&err, ERR_STORE, "the service is stopping; ask again "
 		    "once it is back");
 	} else {
@@ -355,7 +423,7 @@ refuse_full(struct pool *pool, struct request *request)
 	answer_init(&answer);
 	bind_log(request);
 	route_refuse(pool->service, request, &err, &answer);
-	send_now(request, &answer);
+	send_now(pool, request, &answer);
 	log_bind(NULL, NULL);
 }
 
@@ -383,7 +451,10 @@ receive_arrived(struct pool *pool, struct seat *seat)
 	struct request *request;
 
 	while ((request = take_arrived(pool)) != NULL) {
-		receive(pool, seat, request);
+		if (request->wait.resume != NULL)
+			serve(pool, seat, request);
+		else
+			receive(pool, seat, request);
 		become_idle(pool, 0);
 	}
 }
@@ -568,6 +639,7 @@ start(struct pool *pool, struct err *err)
 	    &pool->waiter, err) != 0 ||
 	    keeper_start(service, &pool->keeper, err) != 0)
 		return -1;
+	shield_start(service_shield(service), unpark_seen, pool);
 	return start_workers(pool, err);
 }
 
@@ -617,8 +689,10 @@ stop(struct pool *pool)
 	log_info("pool", "stopping");
 	signal_fd(pool->stop_fd);
 	waiter_stop(pool->waiter);
+	shield_stop(service_shield(pool->service));
 	return await_workers(pool, deadline_ms) &&
-	    downloads_await(pool->downloads, deadline_ms);
+	    downloads_await(pool->downloads, deadline_ms) &&
+	    shield_await(service_shield(pool->service), deadline_ms);
 }
 
 int

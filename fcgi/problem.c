@@ -38,6 +38,7 @@ static const struct {
 	[ERR_STORE] = { 503, 5 },
 	[ERR_SPACE] = { 507, 0 },
 	[ERR_INTERRUPTED] = { 500, 0 },
+	[ERR_UNHEALTHY] = { 503, 1 },
 };
 
 static bool

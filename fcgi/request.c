@@ -190,6 +190,7 @@ request_is_over(const struct request *request,
 	switch (request->wait.until) {
 	case UNTIL_HEAD:
 	case UNTIL_LOOKED:
+	case UNTIL_SEEN:
 		break;
 	case UNTIL_PREFLIGHT:
 		return job->accepted_at_ms != JOB_UNKNOWN;

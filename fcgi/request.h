@@ -31,6 +31,7 @@
 
 struct route;
 struct seat;
+struct shield_sight;
 struct service;
 struct request;
 
@@ -41,11 +42,12 @@ enum request_until {
 	UNTIL_FINAL,
 	UNTIL_CHANGED,		/* the job's revision is another */
 	UNTIL_LOOKED,		/* that of what is known of the app is */
+	UNTIL_SEEN,		/* see shield.h */
 };
 
 /*
  * Goes on after a wait that is over, or took its time.  job is the job as it
- * is now; NULL after UNTIL_LOOKED.  As a handler: 0 and the next answer, or -1
+ * is now; NULL after UNTIL_LOOKED and UNTIL_SEEN.  As a handler: 0 and the next answer, or -1
  * and what the client is told.
  */
 typedef int request_resume_fn(struct seat *seat, struct request *request,
@@ -82,6 +84,9 @@ struct request {
 		int64_t deadline_ms;	/* clock_mono_ms() */
 		request_resume_fn *resume;
 		bool is_stopped;	/* the service ends before it is over */
+		/* UNTIL_SEEN: of which app, NULL: of all; and what of it */
+		const struct conf_app *shielded;
+		unsigned (*need)(const struct shield_sight *sight);
 	} wait;
 
 	/* A place among [limits] waiting, or NULL; see service.h. */
@@ -133,7 +138,7 @@ struct request_sight {
 };
 
 /* Read it.  Errors of seat_db(), job_get() and look_revision().  Not
- * UNTIL_HEAD, as the next. */
+ * UNTIL_HEAD and UNTIL_SEEN, as the next. */
 MUST int request_see(const struct request *request, struct seat *seat,
     struct request_sight *ret_sight, struct err *err);
 

@@ -54,6 +54,10 @@ static const struct route routes[] = {
 	{ .path = "/readyz", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .is_probe = true,
 	    .params = probe_params, .handle = handle_readyz },
+	{ .path = "/metrics", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_VIEWER, .handle = handle_metrics },
+	{ .path = "/openapi.json", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_VIEWER, .handle = handle_openapi },
 	{ .path = BASE "/takeMemorySnapshot",
 	    .methods = HTTP_GET | HTTP_POST, .role = ROLE_OPERATOR,
 	    .params = take_snapshot_params, .handle = handle_take_snapshot,
@@ -87,6 +91,27 @@ static const struct route routes[] = {
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
 	    .handle = handle_get_artifact, .is_link = true },
 };
+
+#define ROUTES_LEN (sizeof(routes) / sizeof(routes[0]))
+_Static_assert(ROUTES_LEN <= ROUTE_NONE, "ROUTE_NUMBERS is too small");
+
+const struct route *
+route_at(unsigned number)
+{
+	return number < ROUTES_LEN ? &routes[number] : NULL;
+}
+
+unsigned
+route_number(const struct route *route)
+{
+	return route != NULL ? (unsigned)(route - routes) : ROUTE_NONE;
+}
+
+const char *
+route_name(unsigned number)
+{
+	return number < ROUTES_LEN ? routes[number].path : "none";
+}
 
 /* One part of a path, up to the next '/', into out; false if it does not
  * fit. */
@@ -156,7 +181,7 @@ route_find(struct request *request)
 	size_t i;
 
 	request->path_methods = 0;
-	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+	for (i = 0; i < ROUTES_LEN; i++) {
 		if (!matches(routes[i].path, request->path, request))
 			continue;
 		request->path_methods |= routes[i].methods;
@@ -286,7 +311,8 @@ static bool
 is_of_app(enum err_code code)
 {
 	return code == ERR_TARGET_REFUSED || code == ERR_TARGET_UNREACHABLE ||
-	    code == ERR_TARGET_TIMEOUT || code == ERR_TARGET_EXITED;
+	    code == ERR_TARGET_TIMEOUT || code == ERR_TARGET_EXITED ||
+	    code == ERR_UNHEALTHY;
 }
 
 static void
@@ -296,7 +322,8 @@ log_refusal(const struct request *request, const struct answer *answer,
 	const char *who =
 	    request->is_known ? request->principal.who : "nobody";
 
-	/* What is wrong with an app is in the audit line of the capture. */
+	/* What is wrong with an app is in the audit line of the capture, or
+	 * told to its probes, time and again. */
 	if (answer->status >= 500 && !is_of_app(why->code))
 		log_error("route", "%s %s for %s: %d: %s",
 		    request->method_name, request->path, who, answer->status,
@@ -386,7 +413,8 @@ route_resume(struct seat *seat, struct request *request,
 	struct err err;
 	int rc;
 
-	if (request->wait.until == UNTIL_LOOKED)
+	if (request->wait.until == UNTIL_LOOKED ||
+	    request->wait.until == UNTIL_SEEN)
 		rc = request->wait.resume(seat, request, NULL, answer, &err);
 	else
 		rc = resume_job(seat, request, answer, &err);

@@ -30,11 +30,23 @@ struct route {
 	const struct param_spec *params;	/* NULL: none */
 	handle_fn *handle;
 	bool is_link;			/* {link} is as good as a token */
-	bool is_probe;			/* touches no disk, waits for nobody */
+	bool is_probe;			/* touches no disk, waits for nobody
+					 * but the shield */
 	bool takes_body;		/* of others a body is not read */
 	bool is_module;			/* errors also in the module's words */
 	const char *not_found;		/* the module's word for that */
 };
+
+/*
+ * Routes by number, in the order of the table: route_at() is NULL behind the
+ * last.  What is no route has a number, too, and the name "none"; the name of a
+ * route is its path, which another has with other methods.
+ */
+#define ROUTE_NUMBERS 32
+#define ROUTE_NONE (ROUTE_NUMBERS - 1)
+const struct route *route_at(unsigned number);
+unsigned route_number(const struct route *route);
+const char *route_name(unsigned number);
 
 /* Find the request's route; fills route, path_methods, app and job_id. */
 void route_find(struct request *request);

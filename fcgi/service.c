@@ -15,6 +15,8 @@
 #include "artifact.h"
 #include "clock.h"
 #include "file.h"
+#include "shield.h"
+#include "traffic.h"
 
 /* A process that we started and have not reaped. */
 struct child {
@@ -28,9 +30,13 @@ struct service {
 	const struct conf *conf;
 	enum spawn_log log;
 	struct auth *auth;
+	struct shield *shield;
+	struct traffic *traffic;
+	int64_t start_ms;
 
-	pthread_mutex_t lock;		/* of waiting, is_ready */
+	pthread_mutex_t lock;		/* of waiting, downloads, is_ready */
 	int64_t waiting;
+	int64_t downloads;
 	bool is_ready;
 
 	pthread_mutex_t children_lock;
@@ -54,12 +60,16 @@ service_new(const struct conf *conf, enum spawn_log log,
 	if (service == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to start");
 	service->conf = conf;
+	service->start_ms = clock_utc_ms();
 	service->log = log;
 	(void)pthread_mutex_init(&service->lock, NULL);
 	(void)pthread_mutex_init(&service->children_lock, NULL);
 	(void)pthread_mutex_init(&service->handover_lock, NULL);
 	service->handover.service = service;
-	if (auth_new(conf, &service->auth, err) != 0) {
+	if (auth_new(conf, &service->auth, err) != 0 ||
+	    shield_new(service, &service->shield, err) != 0 ||
+	    (!service_is_cgi(service) &&
+	    traffic_new(&service->traffic, err) != 0)) {
 		service_free(&service);
 		return -1;
 	}
@@ -79,6 +89,8 @@ service_free(struct service **service)
 		s->children = child->next;
 		free(child);
 	}
+	shield_free(&s->shield);
+	traffic_free(&s->traffic);
 	seat_fini(&s->handover);
 	auth_free(&s->auth);
 	(void)pthread_mutex_destroy(&s->lock);
@@ -98,6 +110,18 @@ struct auth *
 service_auth(struct service *service)
 {
 	return service->auth;
+}
+
+struct shield *
+service_shield(struct service *service)
+{
+	return service->shield;
+}
+
+struct traffic *
+service_traffic(struct service *service)
+{
+	return service->traffic;
 }
 
 bool
@@ -138,6 +162,26 @@ service_leave_place(struct request *request)
 	service->waiting--;
 	(void)pthread_mutex_unlock(&service->lock);
 	request->place = NULL;
+}
+
+void
+service_set_downloads(struct service *service, int64_t downloads)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	service->downloads = downloads;
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+void
+service_read_load(struct service *service, struct service_load *ret_load)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	*ret_load = (struct service_load){
+		.start_ms = service->start_ms,
+		.waiting = service->waiting,
+		.downloads = service->downloads,
+	};
+	(void)pthread_mutex_unlock(&service->lock);
 }
 
 int

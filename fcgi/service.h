@@ -16,6 +16,8 @@
 
 /* Shared; every call is safe for many threads. */
 struct service;
+struct shield;
+struct traffic;
 
 /*
  * conf  borrowed for the service's life.
@@ -28,6 +30,9 @@ void service_free(struct service **service);
 
 const struct conf *service_conf(const struct service *service);
 struct auth *service_auth(struct service *service);
+struct shield *service_shield(struct service *service);
+/* What the pool has answered; NULL under plain CGI. */
+struct traffic *service_traffic(struct service *service);
 bool service_is_cgi(const struct service *service);
 
 /*
@@ -39,6 +44,18 @@ bool service_is_cgi(const struct service *service);
 MUST int service_take_place(struct service *service, struct request *request,
     struct err *err);
 void service_leave_place(struct request *request);
+
+/* How many downloads of files are under way: download.c tells. */
+void service_set_downloads(struct service *service, int64_t downloads);
+
+/* What this process is at. */
+struct service_load {
+	int64_t start_ms;	/* when it began, since 1970 */
+	int64_t waiting;	/* places that are taken */
+	int64_t downloads;
+};
+void service_read_load(struct service *service,
+    struct service_load *ret_load);
 
 /* Start podprof-capture as spawn_capture(), whose errors these are, and
  * remember its process. */

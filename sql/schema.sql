@@ -70,7 +70,8 @@ CREATE TABLE jobs (
 	CHECK (removed_because IN ('expired', 'room', 'lost')), idempotency_key TEXT
 	CHECK (length(idempotency_key) BETWEEN 1 AND 255), idempotency_sha256 TEXT
 	CHECK (length(idempotency_sha256) = 64), attempts TEXT
-	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER,
+	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER, shield_from_ms INTEGER, drain_until_ms INTEGER, shield_until_ms INTEGER, worker TEXT
+	CHECK (length(worker) BETWEEN 1 AND 64),
 
 	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
 	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
@@ -172,3 +173,154 @@ CREATE TABLE looks (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX looks_begun ON looks (begun_at_ms);
+
+CREATE INDEX jobs_shielding ON jobs (app, pod, shield_until_ms)
+	WHERE shield_until_ms IS NOT NULL;
+
+CREATE TABLE meter_jobs (
+	app TEXT NOT NULL,
+	pod TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	method TEXT NOT NULL,
+	state TEXT NOT NULL,
+	jobs INTEGER NOT NULL,
+	stored_bytes INTEGER NOT NULL,
+	PRIMARY KEY (pod, app, kind, method, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter_ends (
+	app TEXT NOT NULL,
+	pod TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	method TEXT NOT NULL,
+	outcome TEXT NOT NULL,
+	jobs INTEGER NOT NULL,
+	PRIMARY KEY (pod, app, kind, method, outcome)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter_bounds (
+	span TEXT NOT NULL CHECK (span IN ('duration', 'freeze')),
+	le_ms INTEGER NOT NULL,
+	PRIMARY KEY (span, le_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meter_spans (
+	app TEXT NOT NULL,
+	pod TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	method TEXT NOT NULL,
+	span TEXT NOT NULL,
+	le_ms INTEGER NOT NULL,
+	jobs INTEGER NOT NULL,
+	sum_ms INTEGER NOT NULL,
+	PRIMARY KEY (pod, span, app, kind, method, le_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER meter_job_comes AFTER INSERT ON jobs
+BEGIN
+	INSERT INTO meter_jobs
+		(app, pod, kind, method, state, jobs, stored_bytes)
+	VALUES (new.app, new.pod, new.kind, 'none', new.state, 1, 0)
+	ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER meter_job_changes
+AFTER UPDATE OF state, used_method, accepted_at_ms, stored_bytes, removed_at_ms
+ON jobs
+WHEN old.state <> new.state OR old.used_method IS NOT new.used_method
+	OR (old.accepted_at_ms IS NULL) <> (new.accepted_at_ms IS NULL)
+	OR old.stored_bytes IS NOT new.stored_bytes
+	OR (old.removed_at_ms IS NULL) <> (new.removed_at_ms IS NULL)
+BEGIN
+	INSERT INTO meter_jobs
+		(app, pod, kind, method, state, jobs, stored_bytes)
+	VALUES (new.app, new.pod, new.kind, coalesce(new.used_method, 'none'),
+		new.state,
+		new.accepted_at_ms IS NOT NULL OR new.finished_at_ms IS NULL,
+		iif(new.removed_at_ms IS NULL,
+			coalesce(new.stored_bytes, 0), 0))
+	ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs,
+		stored_bytes = stored_bytes + excluded.stored_bytes;
+	UPDATE meter_jobs
+	SET jobs = jobs - (old.accepted_at_ms IS NOT NULL
+			OR old.finished_at_ms IS NULL),
+		stored_bytes = stored_bytes - iif(old.removed_at_ms IS NULL,
+			coalesce(old.stored_bytes, 0), 0)
+	WHERE pod = old.pod AND app = old.app AND kind = old.kind
+		AND method = coalesce(old.used_method, 'none')
+		AND state = old.state;
+END;
+
+CREATE TRIGGER meter_job_ends AFTER UPDATE OF state ON jobs
+WHEN old.finished_at_ms IS NULL AND new.finished_at_ms IS NOT NULL
+BEGIN
+	INSERT INTO meter_ends (app, pod, kind, method, outcome, jobs)
+	VALUES (new.app, new.pod, new.kind, coalesce(new.used_method, 'none'),
+		iif(new.state = 'failed' AND new.accepted_at_ms IS NULL,
+			'refused', new.state), 1)
+	ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER meter_job_succeeds AFTER UPDATE OF state ON jobs
+WHEN old.state <> 'succeeded' AND new.state = 'succeeded'
+BEGIN
+	INSERT INTO meter_spans
+		(app, pod, kind, method, span, le_ms, jobs, sum_ms)
+	SELECT new.app, new.pod, new.kind, coalesce(new.used_method, 'none'),
+		span, min(le_ms), 1,
+		max(0, new.finished_at_ms - new.started_at_ms)
+	FROM meter_bounds WHERE span = 'duration'
+		AND le_ms >= new.finished_at_ms - new.started_at_ms
+	ON CONFLICT DO UPDATE SET jobs = jobs + 1,
+		sum_ms = sum_ms + excluded.sum_ms;
+END;
+
+CREATE TRIGGER meter_job_lets_go AFTER UPDATE OF holds_target ON jobs
+WHEN old.holds_target = 1 AND new.holds_target = 0
+	AND new.freeze_ms IS NOT NULL
+BEGIN
+	INSERT INTO meter_spans
+		(app, pod, kind, method, span, le_ms, jobs, sum_ms)
+	SELECT new.app, new.pod, new.kind, coalesce(new.used_method, 'none'),
+		span, min(le_ms), 1, new.freeze_ms
+	FROM meter_bounds WHERE span = 'freeze' AND le_ms >= new.freeze_ms
+	ON CONFLICT DO UPDATE SET jobs = jobs + 1,
+		sum_ms = sum_ms + excluded.sum_ms;
+END;
+
+CREATE TRIGGER meter_job_goes AFTER DELETE ON jobs
+BEGIN
+	UPDATE meter_jobs
+	SET jobs = jobs - (old.accepted_at_ms IS NOT NULL
+			OR old.finished_at_ms IS NULL),
+		stored_bytes = stored_bytes - iif(old.removed_at_ms IS NULL,
+			coalesce(old.stored_bytes, 0), 0)
+	WHERE pod = old.pod AND app = old.app AND kind = old.kind
+		AND method = coalesce(old.used_method, 'none')
+		AND state = old.state;
+END;
+
+CREATE TRIGGER meter_pod_goes AFTER UPDATE OF jobs ON meter_jobs
+WHEN new.jobs = 0 AND old.jobs > 0
+	AND NOT EXISTS (SELECT 1 FROM meter_jobs
+		WHERE pod = new.pod AND jobs > 0)
+	AND EXISTS (SELECT 1 FROM meter_jobs
+		WHERE pod <> new.pod AND jobs > 0)
+BEGIN
+	DELETE FROM meter_jobs WHERE pod = new.pod;
+	DELETE FROM meter_ends WHERE pod = new.pod;
+	DELETE FROM meter_spans WHERE pod = new.pod;
+END;
+
+CREATE TABLE starts (
+	at_ms INTEGER NOT NULL,
+	app TEXT NOT NULL,
+	pod TEXT NOT NULL,
+	who TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX starts_by_time ON starts (at_ms);
+
+CREATE INDEX starts_of_app ON starts (pod, app, at_ms);
+
+CREATE INDEX starts_of_who ON starts (pod, who, at_ms);

@@ -211,6 +211,7 @@ capture_tick(struct capture *c, struct err *err)
 	if (c->is_looking)
 		return 0;
 	watchdog_beat(c->watchdog);
+	lease_renew(c->lease);
 	if (now_ms - c->looked_ms < CAPTURE_PROGRESS_MS)
 		return 0;
 	c->looked_ms = now_ms;
@@ -230,7 +231,7 @@ on_tick(void *ctx, struct err *err)
 }
 
 static int
-on_event(void *ctx, const char *method, const struct json *params,
+tell_kind(void *ctx, const char *method, const struct json *params,
     struct err *err)
 {
 	struct capture *c = ctx;
@@ -238,6 +239,16 @@ on_event(void *ctx, const char *method, const struct json *params,
 	if (c->kind->event == NULL)
 		return 0;
 	return c->kind->event(c, method, params, err);
+}
+
+/* Of the main thread: nobody's business if that is not what is captured. */
+static int
+on_event(void *ctx, const char *method, const struct json *params,
+    struct err *err)
+{
+	struct capture *c = ctx;
+
+	return c->worker != NULL ? 0 : tell_kind(ctx, method, params, err);
 }
 
 int
@@ -265,6 +276,24 @@ capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 }
 
 int
+capture_guard_session(struct capture *c, struct err *err)
+{
+	char parting[CDP_PARTING_MAX] = "";
+
+	if (c->watchdog != NULL)
+		return 0;
+	if (c->worker != NULL)
+		cdp_parting(c->worker, parting);
+	return watchdog_start("", cdp_fd(c->cdp), parting, &c->watchdog, err);
+}
+
+struct cdp *
+capture_session(const struct capture *c)
+{
+	return c->worker != NULL ? c->worker : c->cdp;
+}
+
+int
 capture_call(struct capture *capture, const char *method, const char *params,
     int64_t silence_ms, const struct cdp_stream *stream, struct err *err)
 {
@@ -273,8 +302,8 @@ capture_call(struct capture *capture, const char *method, const char *params,
 		.silence_ms = silence_ms,
 	};
 
-	return cdp_call(capture->cdp, method, params, &limit, stream, NULL,
-	    err);
+	return cdp_call(capture_session(capture), method, params, &limit,
+	    stream, NULL, err);
 }
 
 int64_t
@@ -331,7 +360,54 @@ capture_replan(struct capture *c, struct err *err)
 void
 capture_detach(struct capture *c)
 {
+	cdp_close(&c->worker);
 	cdp_close(&c->cdp);
+}
+
+static int
+reach_worker(struct capture *c, const struct cdp_limit *limit, struct err *err)
+{
+	const struct cdp_handler handler = { tell_kind, NULL, c };
+
+	if (c->job.worker[0] == '\0')
+		return 0;
+	return cdp_open_worker(c->cdp, c->job.worker, limit, &handler,
+	    &c->worker, err);
+}
+
+/* The memory is that of the process; of the heaps it is the thread's. */
+static int
+ask_facts(struct capture *c, const struct cdp_limit *limit, bool is_reset,
+    struct err *err)
+{
+	struct target_facts own;
+
+	if (target_ask(c->cdp, limit, is_reset, &c->facts, err) != 0)
+		return -1;
+	if (c->worker == NULL)
+		return 0;
+	if (target_ask(c->worker, limit, false, &own, err) != 0)
+		return err_wrap(err, "worker thread %s", c->job.worker);
+	c->facts.heap_used_bytes = own.heap_used_bytes;
+	c->facts.heap_large_bytes = own.heap_large_bytes;
+	c->facts.heap_young_bytes = own.heap_young_bytes;
+	return 0;
+}
+
+static int
+have_inspector(struct capture *c, struct err *err)
+{
+	const struct activate_order order = {
+		.state_dir = c->conf->state_dir,
+		.app = c->app,
+		.ws = c->ws,
+		.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS),
+		.may_open = !c->is_looking,
+		.tick = on_tick,
+		.ctx = c,
+	};
+
+	return activate_begin(&order, &c->activation, err);
 }
 
 int
@@ -341,22 +417,25 @@ capture_reach(struct capture *c, struct err *err)
 	struct cdp_limit limit = { .silence_ms = 0 };
 	struct target target;
 
-	if (target_find(c->ws, c->app->inspector,
+	if (have_inspector(c, err) != 0 || target_find(c->ws, c->app->inspector,
 		capture_deadline_in(c, CAPTURE_FIND_MS), &target, err) != 0)
 		return -1;
 	(void)snprintf(c->address, sizeof(c->address),
 	    strchr(target.address.ip, ':') != NULL ? "[%s]:%u" : "%s:%u",
 	    target.address.ip, (unsigned)target.address.port);
-	if (target_attach(c->ws, &target,
+	if (activate_check_other(c->conf->state_dir, c->app->name,
+		&target.address, err) != 0 ||
+	    target_attach(c->ws, &target,
 		capture_deadline_in(c, CAPTURE_ATTACH_MS), &handler, &c->cdp,
 		err) != 0)
 		return -1;
 	limit.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS);
 	/* Without it, an app that comes to its end would wait for us. */
 	if (cdp_call(c->cdp, "NodeRuntime.notifyWhenWaitingForDisconnect",
-		"{\"enabled\":true}", &limit, NULL, NULL, err) != 0)
+		"{\"enabled\":true}", &limit, NULL, NULL, err) != 0 ||
+	    reach_worker(c, &limit, err) != 0)
 		return -1;
-	return target_ask(c->cdp, &limit, false, &c->facts, err);
+	return ask_facts(c, &limit, false, err);
 }
 
 int
@@ -366,7 +445,7 @@ capture_ask_again(struct capture *c, struct err *err)
 		.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS),
 	};
 
-	return target_ask(c->cdp, &limit, true, &c->facts, err);
+	return ask_facts(c, &limit, true, err);
 }
 
 /* All that can refuse the job, before it is accepted. */
@@ -387,8 +466,9 @@ preflight(struct capture *c, struct err *err)
 		.node = c->facts.node,
 		.memory_bytes = c->facts.rss_bytes,
 	};
-	log_info("capture", "attached to pid %" PRId64 ", Node %s, at %s; "
-	    "method %s", c->facts.pid, c->facts.node, c->address,
+	log_info("capture", "attached to pid %" PRId64 "%s%s, Node %s, at %s; "
+	    "method %s", c->facts.pid, c->worker != NULL ? ", worker " : "",
+	    c->job.worker, c->facts.node, c->address,
 	    conf_method_name(c->plan.used_method));
 	return job_set_target(c->db, c->job.id, &found, &c->plan, err);
 }
@@ -513,7 +593,9 @@ take(struct capture *c, struct err *err)
 out:
 	snapshot_scan_free(&c->scan);
 	exchange_free(&c->exchange);
-	watchdog_stop(&c->watchdog);
+	/* A worker's session is to be closed even if we are killed now. */
+	if (c->worker == NULL)
+		watchdog_stop(&c->watchdog);
 	db_set_wait(c->db, DB_BUSY_MS);
 	/* Leaving may take its time, and that is nobody's business. */
 	if (ret != 0) {
@@ -522,6 +604,8 @@ out:
 		give_over(c, err);
 	}
 	capture_detach(c);
+	watchdog_stop(&c->watchdog);
+	activate_end(&c->activation, c->ws);
 	ws_free(&c->ws);
 	return ret;
 }
@@ -544,9 +628,7 @@ keep(struct capture *c, struct err *err)
 		return -1;
 	if (job_succeed(c->db, c->conf->state_dir, c->job.id, &result,
 		err) == 0) {
-		log_info("capture", "%s of %" PRId64 " bytes is ready, stored "
-		    "in %" PRId64, job_kind_name(c->job.kind), sum.size_bytes,
-		    sum.stored_bytes);
+		c->job.sum = sum;
 		return 0;
 	}
 	if (artifact_remove(c->conf->state_dir, c->job.id,
@@ -564,6 +646,20 @@ make_way(const struct capture *c)
 	if (job_retain(c->db, c->conf->state_dir, &c->limits, &fault) != 0)
 		log_warn("capture", "the store is not within its limits: %s",
 		    fault.msg);
+}
+
+/* why NULL: it succeeded. */
+static void
+audit_end(struct capture *c, const struct err *why)
+{
+	if (c->plan.attempts_len > 0)
+		c->job.used_method = (int)c->plan.used_method;
+	c->job.freeze_ms = c->measure.freeze_ms;
+	if (why == NULL)
+		job_audit_end(&c->job, "succeeded", NULL);
+	else
+		job_audit_end(&c->job, why->code == ERR_CONFLICT ?
+		    "dropped" : "failed", why->msg);
 }
 
 int
@@ -592,12 +688,16 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 		.predicted_peak_bytes = JOB_UNKNOWN,
 		.predicted_freeze_ms = JOB_UNKNOWN };
 	c.looked_ms = c.told_ms;
-	if (take(&c, err) != 0)
-		return -1;
-	if (keep(&c, err) != 0) {
-		give_over(&c, err);
+	if (take(&c, err) != 0) {
+		audit_end(&c, err);
 		return -1;
 	}
+	if (keep(&c, err) != 0) {
+		give_over(&c, err);
+		audit_end(&c, err);
+		return -1;
+	}
+	audit_end(&c, NULL);
 	make_way(&c);
 	return 0;
 }

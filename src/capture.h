@@ -46,6 +46,8 @@
 /* How long others' locks are waited for while an app may wait for us: its
  * watchdog has little patience. */
 #define CAPTURE_BUSY_MS 1000
+/* How long an app that was frozen is called alive: it has a backlog. */
+#define CAPTURE_GRACE_MS 15000
 /* The row hears of progress, and the disk is looked at, at most this often. */
 #define CAPTURE_PROGRESS_MS 500
 /* What a file that outgrows its reservation reserves beyond what is written:

@@ -43,6 +43,7 @@ run(struct capture *c, struct err *err)
 		.sink = capture_sink,
 		.ctx = c,
 	};
+	struct cdp *session = capture_session(c);
 	int64_t until_ms;
 
 	if (begin(c, err) != 0)
@@ -52,9 +53,9 @@ run(struct capture *c, struct err *err)
 	until_ms = clock_mono_ms() + c->job.duration_ms;
 	if (capture_enter(c, PHASE_PROFILING, err) != 0)
 		return -1;
-	if (cdp_wait(c->cdp, until_ms, err) != 0)
+	if (cdp_wait(session, until_ms, err) != 0)
 		return -1;
-	if (cdp_is_exiting(c->cdp))
+	if (cdp_is_exiting(session))
 		log_warn("capture", "the app is exiting: the profile ends "
 		    "%" PRId64 " ms early", until_ms - clock_mono_ms());
 	c->progress.phase = PHASE_WRITING;
@@ -79,13 +80,12 @@ predict(struct capture *c)
 	return c->plan.predicted_bytes;
 }
 
-/* There is one way. */
+/* There is one way.  In a worker it would go on after we are killed. */
 static int
 prepare(struct capture *c, struct err *err)
 {
-	(void)err;
 	capture_add_attempt(c, METHOD_STREAM, OUTCOME_RUNNING, "");
-	return 0;
+	return c->worker != NULL ? capture_guard_session(c, err) : 0;
 }
 
 const struct capture_kind capture_cpu_profile = {

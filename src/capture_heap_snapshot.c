@@ -152,6 +152,17 @@ guard(struct capture *c, struct err *err)
 	return predict_check(&c->facts, &predict, err);
 }
 
+static int
+check(struct capture *c, const struct capture_method *method, struct err *err)
+{
+	if (c->worker != NULL && method->method != METHOD_STREAM)
+		return err_set(err, ERR_INVALID, "it captures the main thread "
+		    "alone, and this is a worker thread");
+	if (method->check(c, err) != 0)
+		return -1;
+	return method->prepare == NULL ? 0 : method->prepare(c, err);
+}
+
 /*
  * The next method that can work.  Where one was asked for, its reason is the
  * job's.
@@ -165,8 +176,7 @@ choose(struct capture *c, struct err *err)
 	while ((method = capture_method_at(c->job.method,
 		c->next_method)) != NULL) {
 		c->next_method++;
-		if (method->check(c, &why) == 0 && (method->prepare == NULL ||
-			method->prepare(c, &why) == 0)) {
+		if (check(c, method, &why) == 0) {
 			c->method = method;
 			capture_add_attempt(c, method->method,
 			    OUTCOME_RUNNING, "");
@@ -188,12 +198,37 @@ choose(struct capture *c, struct err *err)
 	return err_set(err, ERR_TARGET_REFUSED, "no method is left to try");
 }
 
+/* A worker thread is frozen alone. */
+static bool
+freezes_app(const struct capture *c)
+{
+	return c->method->method != METHOD_FORK && c->worker == NULL;
+}
+
+/* While it was drained the app went on. */
+static int
+shield(struct capture *c, struct err *err)
+{
+	bool has_drained;
+
+	if (capture_shield(c, &has_drained, err) != 0)
+		return -1;
+	if (has_drained && (capture_ask_again(c, err) != 0 ||
+		guard(c, err) != 0 || capture_replan(c, err) != 0))
+		return -1;
+	if (c->shield == CAPTURE_DRAINING)
+		c->shield = CAPTURE_SHIELDED;
+	return 0;
+}
+
 /* One attempt: all bytes, and whole. */
 static int
 attempt(struct capture *c, struct err *err)
 {
 	c->verdict = VERDICT_FINAL;
 	c->progress.done = c->progress.total = JOB_UNKNOWN;
+	if (freezes_app(c) && shield(c, err) != 0)
+		return -1;
 	snapshot_scan_free(&c->scan);
 	if (snapshot_scan_new(&c->scan, err) != 0 ||
 	    c->method->run(c, err) != 0)
@@ -261,7 +296,7 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 }
 
 static int
-run(struct capture *c, struct err *err)
+try_all(struct capture *c, struct err *err)
 {
 	struct err why;
 
@@ -272,6 +307,15 @@ run(struct capture *c, struct err *err)
 			return -1;
 	}
 	return 0;
+}
+
+static int
+run(struct capture *c, struct err *err)
+{
+	const int ret = try_all(c, err);
+
+	capture_unshield(c, ret == 0 || err->code != ERR_TARGET_EXITED);
+	return ret;
 }
 
 static int

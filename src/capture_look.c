@@ -5,10 +5,12 @@
 #include "capture_parts.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
 #include "look.h"
+#include "process.h"
 #include "str.h"
 #include "uuid.h"
 
@@ -52,6 +54,33 @@ look_at_methods(struct capture *c, struct look *look)
 	}
 }
 
+static void
+add_worker(void *ctx, const struct cdp_worker *worker)
+{
+	look_add_worker(ctx, worker);
+}
+
+static void
+look_at_workers(struct capture *c, struct look *look)
+{
+	const struct cdp_limit limit = { .deadline_ms = c->deadline_ms };
+	struct err err;
+
+	if (cdp_list_workers(c->cdp, &limit, add_worker, look, &err) != 0)
+		log_info("look", "worker threads: %s", err.msg);
+}
+
+/* Of one that would be activated, the pid is known without being asked. */
+static void
+look_at_process(const struct capture *c, struct look *look)
+{
+	struct process process;
+
+	if (c->app->activate == ACTIVATE_SIGUSR1 &&
+	    process_identify(c->app->pid, geteuid(), &process, NULL) == 0)
+		look->facts.pid = process.proc.pid;
+}
+
 /* What cannot be found out is told as not known. */
 static void
 look_at(struct capture *c, struct look *look)
@@ -62,11 +91,14 @@ look_at(struct capture *c, struct look *look)
 		log_info("look", "%s", err.msg);
 		/* Busy, but there. */
 		look->is_reachable = c->cdp != NULL;
+		look_at_process(c, look);
 	} else {
 		look->is_reachable = true;
 		look->facts = c->facts;
 		look_at_methods(c, look);
+		look_at_workers(c, look);
 	}
+	look->is_activated = activate_is_ours(c->activation);
 	if (c->address[0] != '\0')
 		(void)str_copy(look->address, sizeof(look->address),
 		    c->address);
@@ -100,6 +132,7 @@ capture_look(const struct conf *conf, struct db *db, const char *app,
 	ret = look_put(db, app, conf->pod, &look, err);
 	/* Nobody waits for it to leave. */
 	capture_detach(&c);
+	activate_end(&c.activation, c.ws);
 	ws_free(&c.ws);
 	return ret;
 }

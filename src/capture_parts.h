@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activate.h"
 #include "artifact.h"
 #include "capture.h"
 #include "cdp.h"
@@ -18,6 +19,7 @@
 #include "exchange.h"
 #include "job.h"
 #include "json.h"
+#include "lease.h"
 #include "predict.h"
 #include "snapshot.h"
 #include "target.h"
@@ -84,6 +86,13 @@ extern const struct capture_method capture_stream;
 const struct capture_method *capture_method_at(enum conf_method allowed,
     size_t index);
 
+/* What those who probe the app are told. */
+enum capture_shield {
+	CAPTURE_OPEN,		/* nothing */
+	CAPTURE_DRAINING,	/* it is not ready, but runs */
+	CAPTURE_SHIELDED,	/* it may stand still */
+};
+
 /* What a kind works with. */
 struct capture {
 	const struct conf *conf;	/* borrowed */
@@ -93,6 +102,9 @@ struct capture {
 	struct job job;			/* as claimed */
 	struct ws *ws;
 	struct cdp *cdp;		/* NULL: detached, or the app is gone */
+	struct cdp *worker;		/* of the job's worker thread; NULL: it
+					 * is the main thread that is captured,
+					 * which has cdp */
 	struct artifact *artifact;	/* NULL: bytes are thrown away */
 	struct snapshot_scan *scan;	/* of what is written; NULL: none */
 	struct job_limits limits;	/* of the store */
@@ -100,8 +112,12 @@ struct capture {
 
 	struct target_facts facts;	/* of the app, before */
 	char address[64];		/* of its inspector */
+	struct activation *activation;	/* of it; NULL: podprof has not opened
+					 * it */
 	struct exchange *exchange;	/* fork, direct; NULL until needed */
 	struct watchdog *watchdog;	/* the same */
+	enum capture_shield shield;
+	struct lease *lease;		/* of the shield; NULL: there is none */
 	const struct capture_method *method;	/* of a heap snapshot */
 	struct job_attempt attempts[JOB_ATTEMPTS_MAX];
 	struct job_plan plan;		/* its attempts are those above */
@@ -131,11 +147,21 @@ struct capture {
 /* A phase's deadline: its own time from now, but never past the job's. */
 int64_t capture_deadline_in(const struct capture *capture, int64_t ms);
 
-/* Find the app, open a session, and ask it for its facts.  ws_new() has been
- * called.  Errors of target.h. */
+/* Find the app, have its inspector open (is_looking: if it is), open a session,
+ * and the worker thread's if one is asked for, and ask for facts.  ws_new() has
+ * been called.  Errors of activate.h and target.h, and ERR_NOT_FOUND: there is
+ * no such worker. */
 MUST int capture_reach(struct capture *capture, struct err *err);
 
-/* cdp_call() within the job's deadline.  silence_ms as in struct cdp_limit. */
+/* Have a watchdog take care of the session if we are killed, unless there is
+ * one already.  ERR_INTERNAL. */
+MUST int capture_guard_session(struct capture *capture, struct err *err);
+
+/* The session of the thread that is captured. */
+struct cdp *capture_session(const struct capture *capture);
+
+/* cdp_call() of it within the job's deadline.  silence_ms as in struct
+ * cdp_limit. */
 MUST int capture_call(struct capture *capture, const char *method,
     const char *params, int64_t silence_ms, const struct cdp_stream *stream,
     struct err *err);
@@ -181,6 +207,22 @@ void capture_detach(struct capture *capture);
 /* The app's facts, anew, with rss_peak_bytes from now on: for what happens in
  * the app itself. */
 MUST int capture_ask_again(struct capture *capture, struct err *err);
+
+/*
+ * The main thread is about to be frozen: tell those who probe the app, and wait
+ * for [app] drain where they ask podprof (health_url is set).  What is shielded
+ * already stays so.
+ *
+ * ret_has_drained  what is known of the app has grown old.
+ *
+ * Errors: those of cdp_wait(); of job_shield(), where nobody could be told;
+ * ERR_TARGET_TIMEOUT: job_timeout is shorter than drain.
+ */
+MUST int capture_shield(struct capture *capture, bool *ret_has_drained,
+    struct err *err);
+
+/* It runs again, or is gone.  Not shielded: nothing. */
+void capture_unshield(struct capture *capture, bool is_alive);
 
 /*
  * Bytes from FIFOs: data is the snapshot, status are lines.

@@ -21,9 +21,7 @@ check(struct capture *c, struct err *err)
 static int
 prepare(struct capture *c, struct err *err)
 {
-	if (c->watchdog != NULL)
-		return 0;
-	return watchdog_start("", cdp_fd(c->cdp), &c->watchdog, err);
+	return capture_guard_session(c, err);
 }
 
 static int

@@ -2,7 +2,7 @@
  * Replies are matched by id, one call at a time; whatever else arrives is an
  * event.  A reply to a call that was given up is ignored.
  */
-#include "cdp.h"
+#include "cdp_parts.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,25 +10,6 @@
 
 #include "buf.h"
 #include "clock.h"
-
-struct cdp {
-	struct ws *ws;
-	struct jsoncut *cut;
-	struct cdp_handler handler;
-	int64_t next_id;
-	int64_t heard_ms;	/* when the last byte came */
-	int64_t ticked_ms;
-	bool exiting;
-	int owed;		/* replies that are to come, also to calls that
-				 * were given up */
-
-	/* The call that is running. */
-	int64_t id;		/* 0: none */
-	const char *method;
-	struct jsoncut_rule rule;
-	const struct cdp_stream *stream;
-	struct json *reply;	/* the whole message, once it came */
-};
 
 /* A chunk that was not cut would be missing in the middle of the file. */
 static bool
@@ -57,6 +38,8 @@ on_event(struct cdp *cdp, const struct json *message, struct err *err)
 		return err_set(err, ERR_TARGET_REFUSED,
 		    "the inspector sent a part of the value in a form that V8 "
 		    "does not have");
+	if (strncmp(method, "NodeWorker.", 11) == 0)
+		return cdp_worker_event(cdp, method, params, err);
 	if (strcmp(method, "NodeRuntime.waitingForDisconnect") == 0)
 		cdp->exiting = true;
 	if (cdp->handler.event == NULL)
@@ -64,9 +47,32 @@ on_event(struct cdp *cdp, const struct json *message, struct err *err)
 	return cdp->handler.event(cdp->handler.ctx, method, params, err);
 }
 
+/*
+ * The session that a reply is for, if any waits for it.  What could not be
+ * handed on to a worker has no other reply than that of the main thread.
+ */
+static struct cdp *
+asker_of(struct cdp *cdp, const struct json *reply)
+{
+	const int64_t id = json_int(json_get(reply, "id"), 0);
+	struct cdp *worker = cdp->worker;
+
+	if (worker != NULL && id == worker->carrier_id) {
+		if (json_get(reply, "error") == NULL)
+			return NULL;
+		if (worker->owed > 0)
+			worker->owed--;
+		cdp = worker;
+	} else if (id != cdp->id) {
+		return NULL;
+	}
+	return cdp->id != 0 && cdp->reply == NULL ? cdp : NULL;
+}
+
 static int
 on_message(struct cdp *cdp, struct err *err)
 {
+	struct cdp *asker;
 	const struct buf *rest;
 	struct json *message = NULL;
 	int ret = -1;
@@ -84,9 +90,9 @@ on_message(struct cdp *cdp, struct err *err)
 	if (json_get(message, "id") != NULL) {
 		if (cdp->owed > 0)
 			cdp->owed--;
-		if (cdp->id != 0 && cdp->reply == NULL &&
-		    json_int(json_get(message, "id"), 0) == cdp->id) {
-			cdp->reply = message;
+		asker = asker_of(cdp, message);
+		if (asker != NULL) {
+			asker->reply = message;
 			message = NULL;
 		}
 		ret = 0;
@@ -98,21 +104,36 @@ out:
 	return ret;
 }
 
+/* What is to be cut out of the message that begins. */
+static void
+begin_message(struct cdp *cdp)
+{
+	if (cdp->stream != NULL)
+		jsoncut_begin(cdp->cut, &cdp->rule, cdp->stream->sink,
+		    cdp->stream->ctx);
+	else if (cdp->has_workers)
+		jsoncut_begin(cdp->cut, &cdp_from_worker, cdp_hear_worker, cdp);
+	else
+		jsoncut_begin(cdp->cut, NULL, NULL, NULL);
+}
+
+int
+cdp_piece(struct cdp *cdp, const void *data, size_t len, bool first, bool last,
+    struct err *err)
+{
+	cdp->heard_ms = clock_mono_ms();
+	if (first)
+		begin_message(cdp);
+	if (jsoncut_feed(cdp->cut, data, len, err) != 0)
+		return -1;
+	return last ? on_message(cdp, err) : 0;
+}
+
 static int
 on_piece(void *ctx, const void *data, size_t len, bool first, bool last,
     struct err *err)
 {
-	struct cdp *cdp = ctx;
-
-	cdp->heard_ms = clock_mono_ms();
-	if (first)
-		jsoncut_begin(cdp->cut,
-		    cdp->stream != NULL ? &cdp->rule : NULL,
-		    cdp->stream != NULL ? cdp->stream->sink : NULL,
-		    cdp->stream != NULL ? cdp->stream->ctx : NULL);
-	if (jsoncut_feed(cdp->cut, data, len, err) != 0)
-		return -1;
-	return last ? on_message(cdp, err) : 0;
+	return cdp_piece(ctx, data, len, first, last, err);
 }
 
 int
@@ -125,6 +146,7 @@ cdp_open(struct ws *ws, const struct ws_address *address, const char *path,
 
 	if (cdp == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a session");
+	buf_init(&cdp->sessions, CDP_SESSIONS_MAX);
 	cdp->ws = ws;
 	cdp->handler = *handler;
 	cdp->next_id = 1;
@@ -144,12 +166,12 @@ out:
 bool
 cdp_is_exiting(const struct cdp *cdp)
 {
-	return cdp->exiting;
+	return cdp->exiting || (cdp->main != NULL && cdp->main->exiting);
 }
 
 /* Serve the connection for one tick at most. */
 static int
-serve(struct cdp *cdp, int64_t until_ms, struct err *err)
+serve_main(struct cdp *cdp, int64_t until_ms, struct err *err)
 {
 	int64_t tick_ms = cdp->ticked_ms + CDP_TICK_MS;
 
@@ -164,6 +186,18 @@ serve(struct cdp *cdp, int64_t until_ms, struct err *err)
 	return cdp->handler.tick(cdp->handler.ctx, err);
 }
 
+static int
+serve(struct cdp *cdp, int64_t until_ms, struct err *err)
+{
+	if (cdp->main == NULL)
+		return serve_main(cdp, until_ms, err);
+	if (!cdp->is_gone && serve_main(cdp->main, until_ms, err) != 0)
+		return -1;
+	if (cdp->is_gone && cdp->reply == NULL)
+		return cdp_worker_ended(err);
+	return 0;
+}
+
 /* See cdp.h.  An app that is exiting waits for us to leave. */
 static void
 linger(struct cdp *cdp)
@@ -175,7 +209,7 @@ linger(struct cdp *cdp)
 	cdp->handler = (struct cdp_handler){ NULL, NULL, NULL };
 	cdp->stream = NULL;
 	cdp->heard_ms = began_ms;
-	while (cdp->owed > 0 && !cdp->exiting &&
+	while (cdp->owed > 0 && !cdp_is_exiting(cdp) &&
 	    now_ms - cdp->heard_ms < CDP_LINGER_MS &&
 	    now_ms - began_ms < CDP_LINGER_MAX_MS) {
 		if (serve(cdp, cdp->heard_ms + CDP_LINGER_MS, &err) != 0)
@@ -190,8 +224,14 @@ cdp_close(struct cdp **cdp)
 	if (cdp == NULL || *cdp == NULL)
 		return;
 	linger(*cdp);
-	ws_disconnect((*cdp)->ws);
+	if ((*cdp)->main != NULL) {
+		cdp_leave_worker(*cdp);
+	} else {
+		cdp_leave_workers(*cdp);
+		ws_disconnect((*cdp)->ws);
+	}
 	jsoncut_free(&(*cdp)->cut);
+	buf_fini(&(*cdp)->sessions);
 	json_free(&(*cdp)->reply);
 	free(*cdp);
 	*cdp = NULL;
@@ -203,23 +243,24 @@ cdp_fd(const struct cdp *cdp)
 	return ws_fd(cdp->ws);
 }
 
-static int
-send_call(struct cdp *cdp, const char *method, const char *params,
+int
+cdp_send(struct cdp *cdp, int64_t id, const char *method, const char *params,
     struct err *err)
 {
 	struct buf text;
 	int ret = -1;
 
 	buf_init(&text, CDP_CONTROL_BYTES);
-	if (buf_addf(&text, err, "{\"id\":%" PRId64 ",\"method\":\"%s\"",
-		cdp->id, method) != 0)
+	if (buf_addf(&text, err, "{\"id\":%" PRId64 ",\"method\":\"%s\"", id,
+		method) != 0)
 		goto out;
 	if (params != NULL &&
 	    buf_addf(&text, err, ",\"params\":%s", params) != 0)
 		goto out;
 	if (buf_addc(&text, '}', err) != 0)
 		goto out;
-	ret = ws_send(cdp->ws, text.data, text.len, err);
+	ret = cdp->main != NULL ? cdp_carry(cdp, buf_str(&text), err) :
+	    ws_send(cdp->ws, text.data, text.len, err);
 	if (ret == 0)
 		cdp->owed++;
 out:
@@ -301,7 +342,7 @@ cdp_begin(struct cdp *cdp, const char *method, const char *params,
 	cdp->id = cdp->next_id++;
 	cdp->method = method;
 	set_stream(cdp, stream);
-	if (send_call(cdp, method, params, err) == 0)
+	if (cdp_send(cdp, cdp->id, method, params, err) == 0)
 		return 0;
 	(void)err_wrap(err, "%s", method);
 	end_call(cdp);
@@ -357,7 +398,7 @@ cdp_pump(struct cdp *cdp, struct err *err)
 int
 cdp_wait(struct cdp *cdp, int64_t until_ms, struct err *err)
 {
-	while (clock_mono_ms() < until_ms && !cdp->exiting)
+	while (clock_mono_ms() < until_ms && !cdp_is_exiting(cdp))
 		if (serve(cdp, until_ms, err) != 0)
 			return -1;
 	return 0;

@@ -5,6 +5,7 @@
  *
  *	ws pieces (64 KiB) --> jsoncut --+--> sink: a chunk, a profile
  *	                                 +--> json: replies, events (<= 1 MiB)
+ *	                                 +--> a worker's session: the same again
  *
  * Everything happens inside the calls, on the caller's thread.
  */
@@ -60,6 +61,14 @@ MUST int cdp_open(struct ws *ws, const struct ws_address *address,
 #define CDP_LINGER_MS 2000
 #define CDP_LINGER_MAX_MS 600000
 void cdp_close(struct cdp **cdp);
+
+/*
+ * What has to be sent on the connection if this process ends without closing a
+ * worker's session, which Node does not close by itself: for who sends it then
+ * (watchdog.h).
+ */
+#define CDP_PARTING_MAX (WS_FRAME_TEXT_MAX + 1)
+void cdp_parting(const struct cdp *worker, char out[CDP_PARTING_MAX]);
 
 /* The connection's socket, for who takes care that it stays open when this
  * process ends; -1 if there is none. */
@@ -124,5 +133,48 @@ MUST int cdp_wait(struct cdp *cdp, int64_t until_ms, struct err *err);
  * cdp_close() at once.
  */
 bool cdp_is_exiting(const struct cdp *cdp);
+
+/*
+ * Worker threads.  Node has one connection for the whole app: a worker's
+ * session goes through that of the main thread, which only hands messages on,
+ * also from within an endless loop.
+ */
+
+/* A worker thread as the app knows it. */
+#define CDP_WORKER_ID_MAX 24
+#define CDP_WORKER_TITLE_MAX 128
+struct cdp_worker {
+	char id[CDP_WORKER_ID_MAX];	/* worker.threadId, "3" */
+	/* "[worker 3] NAME" with the name that the app gave it, cut to this;
+	 * UTF-8 without control bytes. */
+	char title[CDP_WORKER_TITLE_MAX];
+};
+
+/*
+ * Name each worker thread that runs, in no order.  No session of one is open.
+ * Errors as cdp_call().
+ */
+typedef void cdp_worker_fn(void *ctx, const struct cdp_worker *worker);
+MUST int cdp_list_workers(struct cdp *cdp, const struct cdp_limit *limit,
+    cdp_worker_fn *visit, void *ctx, struct err *err);
+
+/*
+ * Open the session of one.  One at a time; it is closed before that of the main
+ * thread, which can be used all the while for calls without a stream.
+ *
+ * handler  its event hears of the worker's; tick is that of the main thread's
+ *          session alone.
+ *
+ * What goes for a session goes for it, too; ERR_TARGET_EXITED means that the
+ * worker has ended, or the app; cdp_is_exiting() that the app is about to.
+ * NodeRuntime.notifyWhenWaitingForDisconnect would have a worker wait for us
+ * before it ends, for ever if we are killed: so it is not to be asked for.
+ *
+ *   ERR_NOT_FOUND  there is no such worker thread, with those that there are
+ *   or as cdp_call()
+ */
+MUST int cdp_open_worker(struct cdp *cdp, const char *id,
+    const struct cdp_limit *limit, const struct cdp_handler *handler,
+    struct cdp **ret_worker, struct err *err);
 
 #endif

@@ -521,21 +521,6 @@ finish_apps(struct conf_store *store, struct err *err)
 	return 0;
 }
 
-static conf_walk_fn collect_idle;
-static int
-collect_idle(void *ctx, const char *section, const char *app,
-    const struct conf_key *key, const struct conf_value *value, struct err *err)
-{
-	char text[STR_NAME_MAX + VARIABLE_MAX];
-	struct conf_store *store = ctx;
-
-	if (!key->idle || value->origin == ORIGIN_DEFAULT)
-		return 0;
-	(void)snprintf(text, sizeof(text), "[%s%s%s] %s", section,
-	    app != NULL ? " " : "", app != NULL ? app : "", key->name);
-	return add_text(store, &store->idle, text, err);
-}
-
 /* nginx knows the files by an address of its own only. */
 static int
 check_sendfile(const struct conf *conf, struct err *err)
@@ -563,8 +548,7 @@ conf_load(const char *path, char *const env[], struct conf **ret_conf,
 	    read_environment(store, env, err) != 0 ||
 	    set_defaults(store, NULL, err) != 0 ||
 	    settle_pod(store, env, err) != 0 ||
-	    finish_apps(store, err) != 0 || check_sendfile(conf, err) != 0 ||
-	    conf_walk(store, collect_idle, store, err) != 0) {
+	    finish_apps(store, err) != 0 || check_sendfile(conf, err) != 0) {
 		conf_free(&conf);
 		return -1;
 	}
@@ -589,7 +573,6 @@ conf_free(struct conf **conf)
 	for (i = 0; i < store->entries_len; i++)
 		free(store->entries[i]);
 	free(store->ignored.texts);
-	free(store->idle.texts);
 	free(store->conf.apps);
 	free(store->conf.path);
 	free(store);
@@ -617,14 +600,6 @@ const char *
 conf_ignored_variable(const struct conf *conf, size_t index)
 {
 	const struct conf_texts *list = &conf_store_of(conf)->ignored;
-
-	return index < list->len ? list->texts[index] : NULL;
-}
-
-const char *
-conf_idle_key(const struct conf *conf, size_t index)
-{
-	const struct conf_texts *list = &conf_store_of(conf)->idle;
 
 	return index < list->len ? list->texts[index] : NULL;
 }

@@ -69,6 +69,8 @@ struct conf {
 	int64_t profiles;
 	int64_t downloads;
 	int64_t waiting;
+	int64_t token_captures;	/* begun in a minute */
+	int64_t app_captures;	/* the same */
 
 	enum conf_compression compression;
 	int64_t compression_level;
@@ -135,10 +137,6 @@ MUST int conf_template(struct buf *out, struct err *err);
 /* Variables that begin with PODPROF_ and name no key, in the order met; NULL
  * after the last.  index counts from 0. */
 const char *conf_ignored_variable(const struct conf *conf, size_t index);
-
-/* Keys that are given but have no effect in this version, "[app shop] drain",
- * in the table's order; NULL after the last.  index counts from 0. */
-const char *conf_idle_key(const struct conf *conf, size_t index);
 
 /* The words of the file for a value: "viewer", "stream", "zstd" … */
 const char *conf_role_name(enum conf_role role);

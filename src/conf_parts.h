@@ -13,7 +13,7 @@
 #include "err.h"
 
 #define CONF_POD_MAX 253	/* as a Kubernetes pod's name */
-#define CONF_KEYS_LEN 30
+#define CONF_KEYS_LEN 32
 #define CONF_WORDS_MAX 128	/* bytes of all words of a key */
 
 enum conf_section {
@@ -49,7 +49,6 @@ struct conf_key {
 	conf_check_fn *check;	/* of a text */
 	const char *form;	/* of a text, in words */
 	const char *sentence;
-	bool idle;		/* accepted, and without effect so far */
 };
 
 /* In the order in which they are shown, section by section. */
@@ -106,7 +105,6 @@ struct conf_store {
 	size_t entries_len;
 	struct conf_kept *kept;
 	struct conf_texts ignored;
-	struct conf_texts idle;
 };
 
 /* What is behind a struct conf that conf_load() gave. */

@@ -183,16 +183,10 @@ conf_show_json(const struct conf *conf, struct buf *out, struct err *err)
 
 /* The sentence as a comment: "# " before each line of at most 78 columns. */
 static int
-add_comment(struct buf *out, bool idle, const char *text, struct err *err)
+add_comment(struct buf *out, const char *text, struct err *err)
 {
-	static const char warning[] = "# Not in effect yet:";
 	size_t len, column = 0;
 
-	if (idle) {
-		if (buf_adds(out, warning, err) != 0)
-			return -1;
-		column = sizeof(warning) - 1;
-	}
 	while (*text != '\0') {
 		len = strcspn(text, " ");
 		if (column > 0 && column + 1 + len > 78) {
@@ -237,7 +231,7 @@ add_form(struct buf *out, const struct conf_key *key, struct err *err)
 	case KIND_TEXT:
 		break;
 	}
-	return add_comment(out, false, key->form, err);
+	return add_comment(out, key->form, err);
 }
 
 static int
@@ -270,7 +264,7 @@ conf_template(struct buf *out, struct err *err)
 				return -1;
 		}
 		if (buf_addc(out, '\n', err) != 0 ||
-		    add_comment(out, key->idle, key->sentence, err) != 0 ||
+		    add_comment(out, key->sentence, err) != 0 ||
 		    add_form(out, key, err) != 0 ||
 		    buf_addc(out, '#', err) != 0 ||
 		    add_assignment(out, key->name, key->initial, err) != 0)

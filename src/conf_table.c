@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http.h"
 #include "str.h"
 #include "uuid.h"
 
@@ -94,15 +95,13 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    "that works."},
 	{SECTION_APP, "activate", KIND_WORD, IN_APP(activate), "never",
 	    .words = activate_words,
-	    .sentence = "whether a closed inspector may be "
-	    "opened by SIGUSR1. It must be open already (node --inspect).",
-	    .idle = true},
+	    .sentence = "Whether a closed inspector is opened for a capture, "
+	    "by SIGUSR1, and closed after it."},
 	{SECTION_APP, "pid", KIND_TEXT, IN_APP(pid), "", .check = check_pid,
 	    .form = "Process id, or the absolute path of a pid file; or "
 	    "empty.",
-	    .sentence = "the process that SIGUSR1 goes "
-	    "to.",
-	    .idle = true},
+	    .sentence = "The process that SIGUSR1 goes to. Empty: the one "
+	    "Node.js process of podprof's own user."},
 	{SECTION_APP, "exchange_dir", KIND_TEXT, IN_APP(exchange_dir),
 	    "/run/podprof/exchange", .check = check_path,
 	    .form = "Absolute path.",
@@ -111,14 +110,12 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    "that both are in."},
 	{SECTION_APP, "health_url", KIND_TEXT, IN_APP(health_url), "",
 	    .check = check_url, .form = "http://HOST:PORT/PATH; or empty.",
-	    .sentence = "the app's own health address. "
-	    "/livez does not ask the app.",
-	    .idle = true},
+	    .sentence = "The app's own health address, which /livez?app=NAME "
+	    "and /readyz?app=NAME ask."},
 	{SECTION_APP, "drain", KIND_DURATION, IN_APP(drain_ms), "15s", 0,
 	    HOUR / 6,
-	    .sentence = "how long the app is shown as not "
-	    "ready before a capture freezes it. A capture starts at once.",
-	    .idle = true},
+	    .sentence = "How long the app is shown as not ready before a "
+	    "capture freezes it."},
 
 	{SECTION_LIMITS, "store_bytes", KIND_SIZE, IN_CONF(store_bytes), "10G",
 	    1 << 20, SIZE_LIMIT,
@@ -155,6 +152,12 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	{SECTION_LIMITS, "waiting", KIND_INT, IN_CONF(waiting), "256", 1, 10000,
 	    .sentence = "Requests that wait at the same time, for a profile "
 	    "or by \"Prefer: wait\"."},
+	{SECTION_LIMITS, "token_captures", KIND_INT, IN_CONF(token_captures),
+	    "600", 1, 10000,
+	    .sentence = "Captures that one token or user begins in a minute."},
+	{SECTION_LIMITS, "app_captures", KIND_INT, IN_CONF(app_captures),
+	    "600", 1, 10000,
+	    .sentence = "Captures of one app that are begun in a minute."},
 
 	{SECTION_ARTIFACTS, "compression", KIND_WORD, IN_CONF(compression),
 	    "zstd", .words = compression_words,
@@ -291,12 +294,9 @@ check_pid(const char *text, struct err *err)
 static int
 check_url(const char *text, struct err *err)
 {
-	if (text[0] == '\0' ||
-	    (strncmp(text, "http://", 7) == 0 && text[7] != '\0' &&
-		str_is_visible(text)))
-		return 0;
-	return err_set(err, ERR_INVALID,
-	    "\"%.60s\" is not http://HOST:PORT/PATH", text);
+	struct http_url ignored;
+
+	return text[0] == '\0' ? 0 : http_url_parse(text, &ignored, err);
 }
 
 static int

@@ -41,8 +41,9 @@ enum err_code {
 	ERR_STORE,		/* state_dir, database or tokens file unusable */
 	ERR_SPACE,		/* not enough memory or disk */
 	ERR_INTERRUPTED,	/* podprof-capture ended without a word */
+	ERR_UNHEALTHY,		/* to a probe: the app is not alive, or ready */
 };
-#define ERR_CODE_MAX ERR_INTERRUPTED
+#define ERR_CODE_MAX ERR_UNHEALTHY
 
 /*
  * What a failed system call on state_dir means: ERR_SPACE (ENOSPC, EDQUOT,

@@ -11,6 +11,7 @@
  *	job_row.c        words; from a row to a struct job
  *	job_attempts.c   the ways to capture, from and to their text
  *	job_json.c       from a struct job to JSON
+ *	job_audit.c      the audit line of the end
  */
 #include "job_parts.h"
 
@@ -36,7 +37,8 @@ static const char JOB_COUNT_PROFILES[] =
 
 static const char JOB_NEWEST_SNAPSHOT[] =
     "SELECT * FROM jobs WHERE app = :app AND pod = :pod"
-    " AND kind = 'heap-snapshot' AND (accepted_at_ms IS NOT NULL"
+    " AND kind = 'heap-snapshot' AND worker IS NULL"
+    " AND (accepted_at_ms IS NOT NULL"
     " OR state IN ('queued', 'running')) ORDER BY seq DESC LIMIT 1";
 
 static const char JOB_BY_KEY[] =
@@ -72,11 +74,11 @@ static const char JOB_SEQ_BELOW[] =
 
 static const char JOB_INSERT[] =
     "INSERT INTO jobs (id, app, pod, kind, method, duration_ms, interval_us,"
-    " force, requested_by, request_id, created_at_ms, lease_until_ms,"
-    " artifact_name, idempotency_key, idempotency_sha256)"
+    " force, worker, requested_by, request_id, created_at_ms,"
+    " lease_until_ms, artifact_name, idempotency_key, idempotency_sha256)"
     " VALUES (:id, :app, :pod, :kind, :method, :duration,"
-    " :interval, :force, :requested_by, :request_id, :now, :lease, :name,"
-    " :key, :key_sha256)";
+    " :interval, :force, :worker, :requested_by, :request_id, :now, :lease,"
+    " :name, :key, :key_sha256)";
 
 static const char JOB_ACCEPT[] =
     "UPDATE jobs SET accepted_at_ms = :now WHERE id = :id"
@@ -198,8 +200,8 @@ check_room(struct db *db, const struct job_order *order,
 	return 0;
 }
 
-/* "POD-20261122T202500Z.heapsnapshot", fit for a file name whatever the pod
- * is called. */
+/* "POD-20261122T202500Z.heapsnapshot" or "POD-…Z-worker3.heapsnapshot", fit for
+ * a file name whatever the pod is called. */
 static void
 make_artifact_name(const struct job_order *order, int64_t now_ms,
     char out[JOB_ARTIFACT_NAME_MAX])
@@ -213,7 +215,9 @@ make_artifact_name(const struct job_order *order, int64_t now_ms,
 		    "abcdefghijklmnopqrstuvwxyz0123456789._-", *c) == NULL)
 			*c = '_';
 	clock_format_compact(now_ms, time);
-	(void)snprintf(out, JOB_ARTIFACT_NAME_MAX, "%s-%s.%s", pod, time,
+	(void)snprintf(out, JOB_ARTIFACT_NAME_MAX, "%s-%s%s%.20s.%s", pod, time,
+	    order->worker != NULL ? "-worker" : "",
+	    order->worker != NULL ? order->worker : "",
 	    job_extension(order->kind));
 }
 
@@ -252,6 +256,7 @@ insert(struct db *db, const struct job_order *order, const char *id,
 	    job_bind_known(stmt, ":duration", order->duration_ms, err) != 0 ||
 	    job_bind_known(stmt, ":interval", order->interval_us, err) != 0 ||
 	    db_bind_int(stmt, ":force", order->force, err) != 0 ||
+	    db_bind_text(stmt, ":worker", order->worker, err) != 0 ||
 	    db_bind_text(stmt, ":requested_by", requested_by, err) != 0 ||
 	    db_bind_text(stmt, ":request_id", request_id, err) != 0 ||
 	    db_bind_int(stmt, ":now", now_ms, err) != 0 ||
@@ -294,12 +299,25 @@ find_by_key(struct db *db, const struct job_order *order, struct job *ret_job,
 	    ret_job->id);
 }
 
+struct rate
+job_rate_of(const struct job_order *order)
+{
+	return (struct rate){
+		.app = order->app,
+		.pod = order->pod,
+		.who = order->requested_by,
+		.app_max = order->app_captures,
+		.who_max = order->token_captures,
+	};
+}
+
 /* With the write lock: the job of the order, new or by its key.  On
  * ERR_CONFLICT *ret_job is in the way. */
 static int
 create(struct db *db, const struct job_order *order, struct job *ret_job,
     bool *ret_is_new, struct err *err)
 {
+	const struct rate rate = job_rate_of(order);
 	char id[UUID_MAX];
 	int found;
 
@@ -310,7 +328,8 @@ create(struct db *db, const struct job_order *order, struct job *ret_job,
 	if (found == 1)
 		return 0;
 	if (check_room(db, order, ret_job, err) != 0 ||
-	    uuid_v7(id, err) != 0 || insert(db, order, id, err) != 0)
+	    rate_take(db, &rate, err) != 0 || uuid_v7(id, err) != 0 ||
+	    insert(db, order, id, err) != 0)
 		return -1;
 	found = job_fetch_by_id(db, id, ret_job, err);
 	assert(found != 0);

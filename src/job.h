@@ -33,6 +33,7 @@
 #include "err.h"
 #include "json.h"
 #include "proc.h"
+#include "rate.h"
 #include "str.h"
 #include "uuid.h"
 
@@ -47,6 +48,7 @@ enum job_state {
 enum job_phase {
 	PHASE_NONE,		/* not running */
 	PHASE_PREFLIGHT,	/* finding the app, one evaluate */
+	PHASE_DRAINING,		/* job_shield(): until job_set_drained() */
 	PHASE_STARTING,		/* V8 collects garbage; nothing to see */
 	PHASE_PROFILING,	/* the profile's time runs */
 	PHASE_WRITING,		/* bytes arrive */
@@ -64,7 +66,8 @@ enum job_phase {
 #define JOB_UNACCEPTED_MS 60000
 
 #define JOB_POD_MAX 254
-#define JOB_ARTIFACT_NAME_MAX 300
+#define JOB_ARTIFACT_NAME_MAX 320
+#define JOB_WORKER_MAX 65
 #define JOB_LIST_MAX 1000
 
 /* Bytes of a requester's own name for an order, Idempotency-Key. */
@@ -113,6 +116,7 @@ struct job {
 	int64_t duration_ms;
 	int64_t interval_us;
 	bool force;
+	char worker[JOB_WORKER_MAX];	/* "": the main thread */
 	char requested_by[STR_NAME_MAX + 8];
 	char request_id[STR_NAME_MAX + 1];
 
@@ -125,6 +129,7 @@ struct job {
 	struct proc runner;		/* pid JOB_UNKNOWN until claimed */
 	int64_t lease_until_ms;
 	bool holds_target;
+	int64_t drain_until_ms;
 
 	int used_method;		/* enum conf_method, or JOB_UNKNOWN */
 	struct job_attempt attempts[JOB_ATTEMPTS_MAX];
@@ -184,9 +189,12 @@ struct job_order {
 	int64_t duration_ms;		/* heap snapshot: JOB_UNKNOWN */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
 	bool force;
+	const char *worker;		/* a thread's id; NULL: the main one */
 	const char *requested_by;	/* a token's name, "anonymous" … */
 	const char *request_id;
 	int64_t profiles_max;		/* [limits] profiles */
+	int64_t token_captures;		/* [limits]; 0: any number */
+	int64_t app_captures;		/* [limits]; 0: any number */
 	const char *key;		/* Idempotency-Key; NULL: none */
 	const char *key_sha256;		/* of what it ordered, hex */
 };
@@ -203,12 +211,17 @@ struct job_order {
  *   ERR_CONFLICT    a heap snapshot of the app is queued or running, or is over
  *                   and still blocks it; a profile is only kept by one that
  *                   may block the app: not once it is known to be by fork
- *   ERR_LIMIT       profiles_max profiles of the app are queued or running
+ *   ERR_LIMIT       profiles_max profiles of the app are queued or running, or
+ *                   as many captures as may be were begun within a minute:
+ *                   job_rate_of() and rate_wait_ms() tell when
  *   ERR_KEY_REUSED  the key was used for another order
  */
 MUST int job_create(struct db *db, const char *state_dir,
     const struct job_order *order, struct job *ret_job, bool *ret_is_new,
     struct err *err);
+
+/* What counts the order, and its limits. */
+struct rate job_rate_of(const struct job_order *order);
 
 /*
  * The requester's word that the job stands: it was told so, or will be.
@@ -231,8 +244,8 @@ MUST int job_discard(struct db *db, const char *id, struct err *err);
 MUST int job_get(struct db *db, const char *state_dir, const char *app,
     const char *pod, const char *id, struct job *ret_job, struct err *err);
 
-/* The newest accepted, queued or running heap snapshot of app and pod; settled
- * as by job_get().  ERR_NOT_FOUND. */
+/* The newest accepted, queued or running heap snapshot of app and pod, but none
+ * of a worker thread; settled as by job_get().  ERR_NOT_FOUND. */
 MUST int job_newest_snapshot(struct db *db, const char *state_dir,
     const char *app, const char *pod, struct job *ret_job, struct err *err);
 
@@ -380,6 +393,18 @@ MUST int job_settle_child(struct db *db, const char *state_dir,
     const char *id, int wait_status, struct err *err);
 
 /*
+ * The audit line of a job that has come to its end: whose it was, of what app,
+ * how many bytes, and how it went.  Once a job, by whoever has ended it: its
+ * podprof-capture, or job_settle() and its likes.
+ *
+ * outcome  "succeeded", "failed", or "dropped" for one that was canceled, or
+ *          given up by others, meanwhile.
+ * reason   NULL: none.
+ */
+void job_audit_end(const struct job *job, const char *outcome,
+    const char *reason);
+
+/*
  * Making room.  Each of these does nothing, and returns 0, while another
  * process is at it.  What was delivered goes first, then the oldest; never what
  * is active or being read.
@@ -437,6 +462,38 @@ MUST int job_reconciler_new(struct job_reconciler **ret_reconciler,
 void job_reconciler_free(struct job_reconciler **reconciler);
 MUST int job_reconcile(struct job_reconciler *reconciler, struct db *db,
     const char *state_dir, int max, struct err *err);
+
+/*
+ * The shield of an app that a capture freezes: whoever probes the app is told
+ * that it is not ready, and that it is alive nevertheless.  podprof-capture's
+ * side, also of a job that is over, but still holds its target:
+ *
+ * shield       before it freezes the app, which it does not do for drain_ms yet
+ *              (0: at once).  The lease is renewed with the job's, by progress
+ *              and hold.
+ * set_drained  the app will be frozen now.
+ * unshield     it runs again, and has grace_ms to catch up; 0: it is gone.
+ *
+ * ERR_CONFLICT: the job is neither active nor holds its target (any more).
+ */
+MUST int job_shield(struct db *db, const char *id, int64_t drain_ms,
+    struct err *err);
+MUST int job_set_drained(struct db *db, const char *id, struct err *err);
+MUST int job_unshield(struct db *db, const char *id, int64_t grace_ms,
+    struct err *err);
+
+/* What those are told, in ms since 1970; 0: no. */
+struct job_shield {
+	int64_t alive_until_ms;		/* called alive */
+	int64_t unready_until_ms;	/* called not ready: it is about to be
+					 * frozen, or is */
+	bool is_draining;		/* about to be */
+	bool is_forking;		/* a copy is captured: nobody waits */
+};
+
+/* Read it. */
+MUST int job_find_shield(struct db *db, const char *app, const char *pod,
+    struct job_shield *ret_shield, struct err *err);
 
 /*
  * The job as the API shows it, below object.  base: "/APP/private/papi" with

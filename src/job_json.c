@@ -181,6 +181,8 @@ put_options(const struct job *job, struct json *object)
 	if (job->method != METHOD_AUTO)
 		bad |= json_put_string(options, "method",
 		    conf_method_name(job->method));
+	if (job->worker[0] != '\0')
+		bad |= json_put_string(options, "worker", job->worker);
 	return bad;
 }
 

@@ -28,6 +28,7 @@ static const char *const state_names[] = {
 static const char *const phase_names[] = {
 	[PHASE_NONE] = NULL,
 	[PHASE_PREFLIGHT] = "preflight",
+	[PHASE_DRAINING] = "draining",
 	[PHASE_STARTING] = "starting",
 	[PHASE_PROFILING] = "profiling",
 	[PHASE_WRITING] = "writing",
@@ -161,6 +162,9 @@ read_words(struct db_stmt *row, struct job *out)
 	out->state = (enum job_state)state;
 	out->method = (enum conf_method)method;
 	out->phase = (enum job_phase)phase_index;
+	/* The column has no word for it. */
+	if (state == JOB_RUNNING && !db_column_is_null(row, "drain_until_ms"))
+		out->phase = PHASE_DRAINING;
 	out->sum.coding = (enum artifact_coding)coding_index;
 	out->removed_because = (enum job_removal)removal_index;
 	return 0;
@@ -174,6 +178,7 @@ read_runner(struct db_stmt *row, struct job *out)
 	text(row, "runner_host", out->runner.host, sizeof(out->runner.host));
 	out->lease_until_ms = number(row, "lease_until_ms");
 	out->holds_target = number(row, "holds_target") == 1;
+	out->drain_until_ms = number(row, "drain_until_ms");
 }
 
 static void
@@ -226,6 +231,7 @@ job_read_row(struct db_stmt *row, struct job *out, struct err *err)
 	out->duration_ms = number(row, "duration_ms");
 	out->interval_us = number(row, "interval_us");
 	out->force = number(row, "force") == 1;
+	text(row, "worker", out->worker, sizeof(out->worker));
 	text(row, "requested_by", out->requested_by,
 	    sizeof(out->requested_by));
 	text(row, "request_id", out->request_id, sizeof(out->request_id));

@@ -13,6 +13,10 @@
     " predicted_bytes = :predicted, predicted_peak_bytes = :predicted_peak," \
     " predicted_freeze_ms = :predicted_freeze"
 
+#define RENEW_SHIELD \
+    "shield_until_ms" \
+    " = iif(shield_from_ms IS NULL, shield_until_ms, :lease)"
+
 /* Every change that somebody may wait for counts in revision. */
 static const char JOB_CLAIM[] =
     "UPDATE jobs SET state = 'running', phase = 'preflight',"
@@ -43,7 +47,7 @@ static const char JOB_SET_PROGRESS[] =
     " + (phase IS NOT :phase OR progress_done IS NOT :done"
     " OR progress_total IS NOT :total OR progress_bytes IS NOT :bytes),"
     " phase = :phase, progress_done = :done, progress_total = :total,"
-    " progress_bytes = :bytes, written_bytes = :written"
+    " progress_bytes = :bytes, written_bytes = :written, " RENEW_SHIELD
     " WHERE id = :id AND state = 'running'";
 
 static const char JOB_SUCCEED[] =
@@ -65,7 +69,7 @@ static const char JOB_IS_RUNNING[] =
     "SELECT 1 FROM jobs WHERE id = :id AND state = 'running'";
 
 static const char JOB_HOLD[] =
-    "UPDATE jobs SET lease_until_ms = :lease"
+    "UPDATE jobs SET lease_until_ms = :lease, " RENEW_SHIELD
     " WHERE id = :id AND finished_at_ms IS NOT NULL AND holds_target = 1";
 
 static const char JOB_RELEASE[] =
@@ -253,7 +257,8 @@ job_set_progress(struct db *db, const char *id,
 {
 	struct db_stmt *stmt;
 
-	assert(progress->phase != PHASE_NONE);
+	assert(progress->phase != PHASE_NONE &&
+	    progress->phase != PHASE_DRAINING);
 	if (prepare_lease(db, JOB_SET_PROGRESS, id, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":phase", job_phase_name(progress->phase),
 	    err) != 0 ||

@@ -149,11 +149,12 @@ interrupt(struct db *db, const char *state_dir, const struct job *job,
 	    db_bind_text(stmt, ":detail", why->msg, err) != 0 ||
 	    job_run_dire(state_dir, stmt, err) != 0)
 		return -1;
-	if (db_changes(db) == 1)
-		/* The job is settled; files that stay are job_sweep()'s to
-		 * remove, or to complain of. */
-		(void)!job_remove_files(db, state_dir, job, REMOVED_NOT,
-		    false, NULL);
+	if (db_changes(db) != 1)
+		return 0;
+	job_audit_end(job, "failed", why->msg);
+	/* The job is settled; files that stay are job_sweep()'s to remove, or
+	 * to complain of. */
+	(void)!job_remove_files(db, state_dir, job, REMOVED_NOT, false, NULL);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "str.h"
 
-/* Each of the texts may become six times as long. */
+/* Each of the texts may become six times as long, a title twice. */
 #define ANSWER_MAX (32 << 10)
 /* Rows of apps and pods that nobody asks for any more go after this. */
 #define KEEP_MS (INT64_C(24) * 60 * 60 * 1000)
@@ -53,6 +53,31 @@ look_init(struct look *look, const char *inspector)
 
 	*look = nothing;
 	(void)str_copy(look->address, sizeof(look->address), inspector);
+}
+
+/* Both are numbers, of one digit or more. */
+static bool
+is_older(const struct cdp_worker *a, const struct cdp_worker *b)
+{
+	const size_t a_len = strlen(a->id), b_len = strlen(b->id);
+
+	return a_len != b_len ? a_len < b_len : strcmp(a->id, b->id) < 0;
+}
+
+void
+look_add_worker(struct look *look, const struct cdp_worker *worker)
+{
+	struct cdp_worker *place = look->workers + look->workers_len;
+
+	while (place > look->workers && is_older(worker, place - 1))
+		place--;
+	if (place == look->workers + LOOK_WORKERS)
+		return;
+	if (look->workers_len < LOOK_WORKERS)
+		look->workers_len++;
+	memmove(place + 1, place, (size_t)(look->workers + look->workers_len -
+	    place - 1) * sizeof(*place));
+	*place = *worker;
 }
 
 /* A time that is yet to come is no better than none: the clock was set. */
@@ -294,7 +319,8 @@ put_target(const struct look *look, struct json *object)
 
 	bad |= put_address(inspector, look->address);
 	bad |= json_put_bool(inspector, "reachable", look->is_reachable);
-	bad |= json_put_bool(inspector, "activated", false);
+	bad |= json_put_bool(inspector, "activated",
+	    look->is_activated);
 	bad |= put_text(object, "node", facts->node);
 	bad |= put_known(object, "pid", facts->pid);
 	memory = json_put_object(object, "memory");
@@ -337,6 +363,21 @@ put_predicted(const struct predict *predict, struct json *object)
 	return bad;
 }
 
+static int
+put_workers(const struct look *look, struct json *object)
+{
+	struct json *workers = json_put_array(object, "workers"), *row;
+	int bad = workers == NULL ? -1 : 0;
+	size_t i;
+
+	for (i = 0; i < look->workers_len; i++) {
+		row = json_add_object(workers);
+		bad |= json_put_string(row, "id", look->workers[i].id);
+		bad |= json_put_string(row, "title", look->workers[i].title);
+	}
+	return bad;
+}
+
 int
 look_put_json(const struct look *look, const char *app, const char *pod,
     struct json *object, struct err *err)
@@ -348,8 +389,7 @@ look_put_json(const struct look *look, const char *app, const char *pod,
 	bad |= put_target(look, object);
 	bad |= put_methods(look, object);
 	bad |= put_predicted(&look->predict, object);
-	if (json_put_array(object, "workers") == NULL)
-		bad = -1;
+	bad |= put_workers(look, object);
 	if (bad != 0)
 		return err_set(err, ERR_NOMEM,
 		    "no memory for what is known of app %.64s", app);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cdp.h"
 #include "conf.h"
 #include "db.h"
 #include "err.h"
@@ -23,6 +24,8 @@
 /* How long one may take, and what asks waits for at most. */
 #define LOOK_WAIT_MS 1900
 #define LOOK_METHODS 3
+/* Worker threads that are told of: the first that the app started. */
+#define LOOK_WORKERS 64
 
 /* One of fork, direct, stream. */
 struct look_method {
@@ -34,6 +37,8 @@ struct look_method {
 /* What was found; -1, "" and false where it was not. */
 struct look {
 	bool is_reachable;
+	bool is_activated;		/* it is open because podprof opened
+					 * it */
 	char address[64];		/* "127.0.0.1:9229", as found; or as
 					 * configured, and what is secret in
 					 * that is not told */
@@ -42,7 +47,13 @@ struct look {
 	struct look_method methods[LOOK_METHODS];
 	size_t methods_len;
 	struct predict predict;		/* for the first that is usable */
+	struct cdp_worker workers[LOOK_WORKERS];	/* by id */
+	size_t workers_len;
 };
+
+/* One more worker thread, in its place; of those above LOOK_WORKERS the oldest
+ * stay. */
+void look_add_worker(struct look *look, const struct cdp_worker *worker);
 
 /* Nothing is known but what [app NAME] inspector says. */
 void look_init(struct look *look, const char *inspector);
@@ -75,7 +86,8 @@ MUST int look_get(struct db *db, const char *app, const char *pod,
  * {"app","pod","inspector":{"address","reachable","activated"},"node","pid",
  *  "memory":{"heapUsedBytes","rssBytes","limitBytes","availableBytes"},
  *  "methods":[{"method","usable","reason"}],
- *  "predicted":{"peakBytes","fileBytes","freezeMs"},"workers":[]}
+ *  "predicted":{"peakBytes","fileBytes","freezeMs"},
+ *  "workers":[{"id","title"}]}
  * ERR_NOMEM.
  */
 MUST int look_put_json(const struct look *look, const char *app,

@@ -99,14 +99,27 @@ out:
 }
 
 int
-migrate_run(struct db *db, struct err *err)
+migrate_look(struct db *db, unsigned *ret_version, struct err *err)
 {
 	int64_t version = 0;
 
-	/* Without the lock first: most opens find nothing to do. */
 	if (read_version(db, &version, err) != 0 ||
 	    check_version(version, err) != 0)
 		return -1;
+	*ret_version = (unsigned)version;
+	return 0;
+}
+
+int
+migrate_run(struct db *db, struct err *err)
+{
+	unsigned looked = 0;
+	int64_t version;
+
+	/* Without the lock first: most opens find nothing to do. */
+	if (migrate_look(db, &looked, err) != 0)
+		return -1;
+	version = looked;
 	while (version < (int64_t)migrate_steps_len)
 		if (advance(db, &version, err) != 0)
 			return -1;

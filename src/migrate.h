@@ -27,4 +27,8 @@ extern const unsigned migrate_steps_len;
  */
 MUST int migrate_run(struct db *db, struct err *err);
 
+/* The version that the schema has, without bringing it up to date.  Errors as
+ * migrate_run(). */
+MUST int migrate_look(struct db *db, unsigned *ret_version, struct err *err);
+
 #endif

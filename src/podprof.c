@@ -35,12 +35,16 @@ enum given {
 	GIVEN_JSON = 1 << 1,
 	GIVEN_ROLE = 1 << 2,
 	GIVEN_PRINT = 1 << 3,
+	GIVEN_SOCKET = 1 << 4,
+	GIVEN_URL = 1 << 5,
 };
 
 struct call {
 	unsigned given;		/* enum given, or-ed */
 	const char *conf_path;	/* NULL: none given */
 	const char *role;
+	const char *socket;
+	const char *url;
 	const char *arg;	/* of the command, NULL if it takes none */
 };
 
@@ -70,7 +74,9 @@ static const struct command commands[] = {
 	    "config show"},
 	{"config", "template", NULL, 0, run_config_template,
 	    "config template"},
-	{"check", NULL, NULL, GIVEN_CONF | GIVEN_JSON, run_check, "check"},
+	{"check", NULL, NULL,
+	    GIVEN_CONF | GIVEN_JSON | GIVEN_SOCKET | GIVEN_URL, run_check,
+	    "check [--socket FILE] [--url http://HOST:PORT]"},
 };
 #define COMMANDS_LEN (sizeof(commands) / sizeof(commands[0]))
 
@@ -147,6 +153,7 @@ status_of(enum err_code code)
 	case ERR_STORE:
 	case ERR_SPACE:
 	case ERR_INTERRUPTED:
+	case ERR_UNHEALTHY:
 		return STATUS_FAILED;
 	}
 	return STATUS_FAILED;
@@ -415,6 +422,8 @@ report_finding(void *ctx, enum check_status status, const char *what,
 static enum status
 run_check(const struct call *call)
 {
+	const struct check_options options = {.socket = call->socket,
+	    .url = call->url, .token = getenv("PODPROF_TOKEN")};
 	struct findings findings = {.built = true};
 	struct json *root = NULL;
 	struct conf *conf = NULL;
@@ -435,7 +444,7 @@ run_check(const struct call *call)
 		report_finding(&findings, CHECK_FAIL, "configuration",
 		    err.msg);
 	else
-		sound = check_run(conf, report_finding, &findings);
+		sound = check_run(conf, &options, report_finding, &findings);
 	status = root != NULL ? put_json(findings.array, findings.built)
 			      : finish_output();
 	json_free(&root);
@@ -458,6 +467,8 @@ put_help(void)
 	    "      --role ROLE    of a new token: viewer or operator\n"
 	    "      --print        store nothing: the token's line goes to "
 	    "stderr\n"
+	    "      --socket FILE  of the pool, not " CHECK_SOCKET "\n"
+	    "      --url URL      the web server, to be asked as well\n"
 	    "      --version, --help\n\n"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, "
 	    "4 refused.\nThe manual is podprof(1).");
@@ -481,6 +492,10 @@ option_name(unsigned option)
 		return "--json";
 	case GIVEN_ROLE:
 		return "--role";
+	case GIVEN_SOCKET:
+		return "--socket";
+	case GIVEN_URL:
+		return "--url";
 	default:
 		return "--print";
 	}
@@ -533,6 +548,8 @@ main(int argc, char *argv[])
 		{"json", no_argument, NULL, 'j'},
 		{"role", required_argument, NULL, 'r'},
 		{"print", no_argument, NULL, 'p'},
+		{"socket", required_argument, NULL, 's'},
+		{"url", required_argument, NULL, 'u'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -555,6 +572,14 @@ main(int argc, char *argv[])
 			break;
 		case 'p':
 			call.given |= GIVEN_PRINT;
+			break;
+		case 's':
+			call.given |= GIVEN_SOCKET;
+			call.socket = optarg;
+			break;
+		case 'u':
+			call.given |= GIVEN_URL;
+			call.url = optarg;
 			break;
 		case 'V':
 			return put_version();

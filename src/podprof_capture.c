@@ -1,6 +1,7 @@
 /*
- * podprof-capture: runs one job and ends.  Started by podprof.fcgi, never by
- * hand; its log lines carry the request that asked for the job.
+ * podprof-capture: runs one job, or does one thing for an app, and ends.
+ * Started by podprof.fcgi, never by hand; its log lines carry the request that
+ * asked for it.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -9,12 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "activate.h"
 #include "capture.h"
 #include "conf.h"
 #include "config.h"
 #include "db.h"
 #include "job.h"
 #include "log.h"
+#include "spawn.h"
 #include "watchdog.h"
 
 extern char **environ;
@@ -22,8 +25,8 @@ extern char **environ;
 struct options {
 	const char *config;
 	const char *request_id;
-	const char *look_app;
-	const char *job_id;		/* unless there is look_app */
+	enum spawn_task task;
+	const char *name;		/* of the job, or the app */
 };
 
 /* 0, or the exit status. */
@@ -31,6 +34,7 @@ static int
 options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 {
 	static const struct option longs[] = {
+		{ "close", required_argument, NULL, 'o' },
 		{ "look", required_argument, NULL, 'l' },
 		{ "request", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' },
@@ -45,7 +49,9 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			ret_options->config = optarg;
 			break;
 		case 'l':
-			ret_options->look_app = optarg;
+		case 'o':
+			ret_options->task = c == 'l' ? SPAWN_LOOK : SPAWN_CLOSE;
+			ret_options->name = optarg;
 			break;
 		case 'r':
 			ret_options->request_id = optarg;
@@ -58,14 +64,15 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			return -1;
 		}
 	}
-	if (argc - optind != (ret_options->look_app == NULL)) {
+	if (argc - optind != (ret_options->name == NULL)) {
 		fprintf(stderr, "usage: podprof-capture [-c FILE] "
-		    "[--request ID] JOB | --look APP\n"
+		    "[--request ID] JOB | --look APP | --close APP\n"
 		    "It is started by podprof.fcgi; see "
 		    "podprof-capture(8).\n");
 		return -1;
 	}
-	ret_options->job_id = argv[optind];
+	if (ret_options->name == NULL)
+		ret_options->name = argv[optind];
 	return 0;
 }
 
@@ -79,12 +86,16 @@ run(const struct options *options, struct err *err)
 	if (conf_load(options->config, environ, &conf, err) != 0)
 		goto out;
 	log_setup(conf->log_level, conf->log_format);
+	if (options->task == SPAWN_CLOSE) {
+		ret = activate_close(conf->state_dir, options->name, err);
+		goto out;
+	}
 	if (job_open_db(conf->state_dir, &db, err) != 0)
 		goto out;
-	if (options->look_app != NULL)
-		ret = capture_look(conf, db, options->look_app, err);
+	if (options->task == SPAWN_LOOK)
+		ret = capture_look(conf, db, options->name, err);
 	else
-		ret = capture_run(conf, db, options->job_id, err);
+		ret = capture_run(conf, db, options->name, err);
 out:
 	db_close(&db);
 	conf_free(&conf);
@@ -94,7 +105,10 @@ out:
 int
 main(int argc, char *argv[])
 {
-	struct options options = { NULL, NULL, NULL, NULL };
+	/* By enum spawn_task. */
+	static const char *const tasks[] = { "the job", "looking at the app",
+		"closing the app's inspector" };
+	struct options options = { .task = SPAWN_JOB };
 	struct err err;
 	int status;
 
@@ -105,15 +119,16 @@ main(int argc, char *argv[])
 		return status;
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077);
-	log_bind(options.request_id, options.job_id);
+	log_bind(options.request_id,
+	    options.task == SPAWN_JOB ? options.name : NULL);
 	if (run(&options, &err) == 0)
 		return 0;
 	/* What was canceled, or given up by others, is nobody's fault. */
 	if (err.code == ERR_CONFLICT)
 		log_info("capture", "the job ended: %s", err.msg);
 	else
-		log_error("capture", "%s failed: %s", options.job_id != NULL ?
-		    "the job" : "looking at the app", err.msg);
+		log_error("capture", "%s failed: %s", tasks[options.task],
+		    err.msg);
 	/* The last word where the job's row could not be written. */
 	return JOB_EXIT_ERROR + (int)err.code;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,25 @@ proc_self(struct proc *ret_proc, struct err *err)
 	proc.start_ticks = line.start_ticks;
 	(void)snprintf(proc.host, sizeof(proc.host), "%.48s/%.31s", boot,
 	    space);
+	*ret_proc = proc;
+	return 0;
+}
+
+int
+proc_of(int64_t pid, struct proc *ret_proc, struct err *err)
+{
+	struct stat_line line;
+	struct proc proc;
+	char path[64];
+
+	if (proc_self(&proc, err) != 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
+	if (pid <= 0 || read_stat(path, &line) != 0)
+		return err_set(err, ERR_NOT_FOUND,
+		    "no process %" PRId64 " is to be seen", pid);
+	proc.pid = pid;
+	proc.start_ticks = line.start_ticks;
 	*ret_proc = proc;
 	return 0;
 }

@@ -24,6 +24,9 @@ struct proc {
 /* This process.  ERR_INTERNAL if /proc is not there. */
 MUST int proc_self(struct proc *ret_proc, struct err *err);
 
+/* The process that has that pid here.  ERR_NOT_FOUND: none is to be seen. */
+MUST int proc_of(int64_t pid, struct proc *ret_proc, struct err *err);
+
 enum proc_life {
 	PROC_ALIVE,
 	PROC_DEAD,	/* gone, a zombie, or another process has its pid */

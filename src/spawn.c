@@ -194,6 +194,9 @@ spawn(const char *program, char *argv[], char *envp[], const char *log_path,
 	return errnum;
 }
 
+/* By enum spawn_task: what stands before the name. */
+static const char *const task_options[] = {"--", "--look", "--close"};
+
 /* The pointers only are copied. */
 #define ARGV_MAX 8
 static void
@@ -211,7 +214,7 @@ fill_arguments(const struct conf *conf, enum spawn_task task,
 		argv[n++] = spawn_arg("--request");
 		argv[n++] = spawn_arg(log_request_id());
 	}
-	argv[n++] = spawn_arg(task == SPAWN_LOOK ? "--look" : "--");
+	argv[n++] = spawn_arg(task_options[task]);
 	argv[n++] = spawn_arg(name);
 	argv[n] = NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * Starting podprof-capture, for a job or for a look at an app.
+ * Starting podprof-capture, for a job or something about an app.
  *
  * The child gets a session of its own, default signals, /dev/null on 0 and 1,
  * and no descriptor but a place for its log lines on 2, so that no web server
@@ -18,6 +18,8 @@
 enum spawn_task {
 	SPAWN_JOB,	/* a job that is queued: podprof-capture ID */
 	SPAWN_LOOK,	/* an app, see look.h: podprof-capture --look NAME */
+	SPAWN_CLOSE,	/* an app whose inspector was left open, see activate.h:
+			 * podprof-capture --close NAME */
 };
 
 /* Where the child's stderr goes. */

@@ -245,9 +245,10 @@ explain(struct err *err, const struct ws_address *address)
 		    address->port == NODE_PORT ?
 		    " (or send its process SIGUSR1)" : "");
 	case ERR_TARGET_TIMEOUT:
-		return err_set(err, cause.code, "the inspector at %s accepts "
-		    "connections but does not answer: the process may be "
-		    "stopped (SIGSTOP, a debugger) or starved of CPU", where);
+		return err_set(err, cause.code, "the inspector at %s does not "
+		    "answer: the process may be stopped (SIGSTOP, a debugger) "
+		    "or starved of CPU, or something, such as a firewall, "
+		    "drops what is sent there", where);
 	case ERR_TARGET_REFUSED:
 	case ERR_TARGET_EXITED:
 		return err_set(err, ERR_TARGET_REFUSED, "what listens at %s "

@@ -360,6 +360,22 @@ load(const char *path, bool may_lack, struct buf *text,
 	return parse_file(path, text, ret_list, err);
 }
 
+/* The file itself, where the path is a symbolic link to it: what is replaced is
+ * never the link. */
+static int
+follow(const char *path, char **ret_path, struct err *err)
+{
+	char *real = realpath(path, NULL);
+
+	/* It may be missing; who opens it will say what else is wrong. */
+	if (real == NULL)
+		real = strdup(path);
+	if (real == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a path");
+	*ret_path = real;
+	return 0;
+}
+
 static int
 append_line(struct buf *text, const char *line, struct err *err)
 {
@@ -381,13 +397,15 @@ token_add(const char *path, const char *line, struct err *err)
 {
 	struct token_list *list = NULL;
 	int lock = -1, rc = -1;
+	char *real = NULL;
 	struct token token;
 	struct buf text;
 
 	buf_init(&text, TOKEN_FILE_MAX);
 	if (parse_line(line, &token, err) != 0 ||
-	    lock_directory(path, &lock, err) != 0 ||
-	    load(path, true, &text, &list, err) != 0)
+	    follow(path, &real, err) != 0 ||
+	    lock_directory(real, &lock, err) != 0 ||
+	    load(real, true, &text, &list, err) != 0)
 		goto out;
 	/* The list refuses a second of the name. */
 	if (list_add(list, &token, err) != 0) {
@@ -398,8 +416,9 @@ token_add(const char *path, const char *line, struct err *err)
 		goto out;
 	}
 	if (append_line(&text, line, err) == 0)
-		rc = write_file(path, &text, err);
+		rc = write_file(real, &text, err);
 out:
+	free(real);
 	token_list_free(&list);
 	buf_fini(&text);
 	if (lock >= 0)
@@ -437,20 +456,23 @@ token_remove(const char *path, const char *name, struct err *err)
 	struct token_list *list = NULL;
 	struct buf text, rest;
 	int lock = -1, rc = -1;
+	char *real = NULL;
 	bool found;
 
 	buf_init(&text, TOKEN_FILE_MAX);
 	buf_init(&rest, TOKEN_FILE_MAX);
-	if (lock_directory(path, &lock, err) != 0 ||
-	    load(path, false, &text, &list, err) != 0 ||
+	if (follow(path, &real, err) != 0 ||
+	    lock_directory(real, &lock, err) != 0 ||
+	    load(real, false, &text, &list, err) != 0 ||
 	    copy_without(&text, name, &rest, &found, err) != 0)
 		goto out;
 	if (!found)
 		(void)err_set(err, ERR_NOT_FOUND, "%s has no token %.80s",
 		    path, name);
 	else
-		rc = write_file(path, &rest, err);
+		rc = write_file(real, &rest, err);
 out:
+	free(real);
 	token_list_free(&list);
 	buf_fini(&text);
 	buf_fini(&rest);

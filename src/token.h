@@ -59,7 +59,8 @@ MUST int token_make(const char *name, enum conf_role role,
 /*
  * Add a line to the file, which is made (0640, group podprof if there is such
  * a group) where missing.  Comments and order are kept; replaced in one step,
- * under a lock, so that two at once lose nothing.
+ * under a lock, so that two at once lose nothing.  Where the path is a symbolic
+ * link, the file that it leads to is meant.
  *   ERR_CONFLICT  the name is there already
  *   ERR_INVALID, ERR_STORE, ERR_SPACE
  */

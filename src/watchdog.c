@@ -24,11 +24,12 @@
 #include "exchange.h"
 #include "log.h"
 #include "spawn.h"
+#include "ws.h"
 
 #define NAME "podprof-watchdog"
 #define OPTION "--watchdog"
-/* podprof-watchdog --watchdog EXCHANGE_DIR LOG_FORMAT REQUEST JOB */
-#define ARGS 6
+/* podprof-watchdog --watchdog EXCHANGE_DIR LOG_FORMAT REQUEST JOB PARTING */
+#define ARGS 7
 
 #define READY_MS 10000	/* for a program to start on a busy machine */
 #define SLICE_MS 500
@@ -72,13 +73,14 @@ add_actions(posix_spawn_file_actions_t *actions, int fd, int session_fd,
 
 /* 0, or an errno. */
 static int
-spawn(const char *exchange_dir, int fd, int session_fd, bool has_stderr,
+spawn(const char *exchange_dir, int fd, int session_fd, const char *parting,
     pid_t *ret_pid)
 {
 	char *argv[ARGS + 1] = {
 		spawn_arg(NAME), spawn_arg(OPTION), spawn_arg(exchange_dir),
 		spawn_arg(log_format_used() == LOG_JSON ? "json" : "logfmt"),
-		spawn_arg(log_request_id()), spawn_arg(log_job_id()), NULL,
+		spawn_arg(log_request_id()), spawn_arg(log_job_id()),
+		spawn_arg(parting), NULL,
 	};
 	posix_spawn_file_actions_t actions;
 	int errnum;
@@ -86,7 +88,8 @@ spawn(const char *exchange_dir, int fd, int session_fd, bool has_stderr,
 	errnum = posix_spawn_file_actions_init(&actions);
 	if (errnum != 0)
 		return errnum;
-	errnum = add_actions(&actions, fd, session_fd, has_stderr);
+	errnum = add_actions(&actions, fd, session_fd,
+	    fcntl(2, F_GETFD) >= 0);
 	if (errnum == 0)
 		errnum = spawn_process("/proc/self/exe", &actions, argv,
 		    environ, ret_pid);
@@ -118,10 +121,9 @@ wait_ready(int fd, struct err *err)
 }
 
 int
-watchdog_start(const char *exchange_dir, int session_fd,
+watchdog_start(const char *exchange_dir, int session_fd, const char *parting,
     struct watchdog **ret_watchdog, struct err *err)
 {
-	bool has_stderr = fcntl(2, F_GETFD) >= 0;
 	struct watchdog *watchdog = NULL;
 	int fds[2] = {-1, -1}, errnum, ret = -1;
 
@@ -139,7 +141,7 @@ watchdog_start(const char *exchange_dir, int session_fd,
 		goto out;
 	}
 	watchdog->fd = fds[0];
-	errnum = spawn(exchange_dir, fds[1], session_fd, has_stderr,
+	errnum = spawn(exchange_dir, fds[1], session_fd, parting,
 	    &watchdog->pid);
 	(void)close(fds[1]);
 	if (errnum != 0) {
@@ -308,6 +310,23 @@ watch_over(const struct charge *charge, bool is_patient)
 	(void)charge_ended(charge, -1);
 }
 
+/* Should a message of the capture's have been cut off in its middle, the app
+ * takes it for nonsense, and ends the session too. */
+static void
+say_parting(const char *text)
+{
+	unsigned char frame[WS_FRAME_MAX];
+	size_t len;
+
+	if (text[0] == '\0' || !ws_frame(text, frame, &len))
+		return;
+	if (send(SESSION_FD, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+	    (ssize_t)len)
+		log_error("watchdog", "the app cannot be told that "
+		    "podprof-capture is gone: what it had begun in a worker "
+		    "thread goes on until that ends");
+}
+
 /* Until the app has nothing more to say on the session. */
 static void
 drain_session(void)
@@ -366,6 +385,7 @@ watchdog_main(int argc, char *argv[])
 		log_error("watchdog", "%s", err.msg);
 		status = 1;
 	}
+	say_parting(argv[6]);
 	drain_session();
 	return status;
 }

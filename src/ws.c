@@ -441,3 +441,19 @@ ws_disconnect(struct ws *ws)
 	free(ws->out);
 	ws->out = NULL;
 }
+
+bool
+ws_frame(const char *text, unsigned char out[WS_FRAME_MAX], size_t *ret_len)
+{
+	const size_t len = strlen(text);
+
+	if (len > WS_FRAME_TEXT_MAX)
+		return false;
+	out[0] = 0x81;		/* the last frame of a text */
+	out[1] = (unsigned char)(0x80 | len);
+	/* The mask: it is against caches on the way, of which there are none. */
+	memset(out + 2, 0, 4);
+	memcpy(out + 6, text, len);
+	*ret_len = len + 6;
+	return true;
+}

@@ -85,4 +85,13 @@ int ws_fd(const struct ws *ws);
  * most 200 ms for what is to be sent.  NULL and a closed one are allowed. */
 void ws_disconnect(struct ws *ws);
 
+/*
+ * The bytes of a short text message on a connection, for whom another process
+ * leaves its socket to.  False if it has over WS_FRAME_TEXT_MAX bytes.
+ */
+#define WS_FRAME_TEXT_MAX 125
+#define WS_FRAME_MAX (WS_FRAME_TEXT_MAX + 6)
+bool ws_frame(const char *text, unsigned char out[WS_FRAME_MAX],
+    size_t *ret_len);
+
 #endif

@@ -47,8 +47,10 @@ install_packages()
 		libfcgi-dev libwebsockets-dev libcjson-dev libsqlite3-dev \
 		libssl-dev libzstd-dev libcmocka-dev valgrind xz-utils zstd \
 		python3 curl util-linux spawn-fcgi nginx apache2-bin \
-		libapache2-mod-xsendfile lighttpd systemd mandoc shellcheck \
-		sqlite3 ${more_packages:-}; do
+		libapache2-mod-xsendfile libapache2-mod-fcgid fcgiwrap \
+		lighttpd systemd mandoc shellcheck dpkg-dev sqlite3 \
+		iproute2 python3-yaml tini \
+		${more_packages:-}; do
 		has_package "$package" || missing="$missing $package"
 	done
 	command -v node >/dev/null || missing="$missing nodejs"
@@ -112,6 +114,22 @@ debian_node()
 	: >"$debian/done"
 }
 
+# A second reader of /metrics, out of a package that is not installed.  Where it
+# cannot be had its case is skipped: tests/e2e/prometheus.py reads all of them.
+install_promtool()
+{
+	[ ! -x "$build/promtool" ] || return 0
+	rm -rf "$build/prometheus"
+	mkdir -p "$build/prometheus"
+	(cd "$build/prometheus" && { apt-get download prometheus ||
+		{ apt-get -q update && apt-get download prometheus; }; } &&
+		dpkg-deb --fsys-tarfile ./*.deb | tar -x ./usr/bin/promtool &&
+		mv usr/bin/promtool "$build/promtool") \
+		>"$build/logs/promtool.log" 2>&1 ||
+		echo "no promtool: see $build/logs/promtool.log"
+	rm -rf "$build/prometheus"
+}
+
 install_nodes()
 {
 	case $(uname -m) in
@@ -134,3 +152,9 @@ install_nodes
 npm_package reader heapsnapshot-parser@0.1.0
 npm_package devtools chrome-devtools-frontend@1.0.1705227
 npm_package esbuild esbuild@0.28.2
+# The schemas of Kubernetes 1.34, and a reader of Containerfiles.
+npm_package kubernetes kubernetes-models@5.1.0
+npm_package containerfile dockerfile-utils@0.16.3
+# The validator of conf/openapi.json, and of what is answered.
+npm_package openapi @seriousme/openapi-schema-validator@2.11.0
+install_promtool

@@ -1,6 +1,7 @@
 """Who may do what."""
 import base64
 import os
+import re
 
 from harness import Site, api, check, equal, matches, once, until
 
@@ -204,6 +205,84 @@ def _(run):
         os.chown(site.tokens_file, 0, site.user)
         site.papi(app, "jobs", token="late").expect(401)
         site.papi(app, "jobs", token="viewer").expect(200)
+    finally:
+        site.close()
+
+
+@once("a tokens file behind links, as Kubernetes swaps it: at once")
+def _(run):
+    site = Site(run, "nginx", fakes=1)
+    secret = run.subdir("secret")
+    try:
+        good = site.tokens_file.read_text()
+        for version, text in (("v1", good), ("v2", "".join(
+                line for line in good.splitlines(True)
+                if not line.startswith("operator:")))):
+            (secret / version).mkdir()
+            (secret / version / "tokens").write_text(text)
+        (secret / "..data").symlink_to("v1")
+        (secret / "tokens").symlink_to("..data/tokens")
+        site.write_conf({"auth": {"tokens": secret / "tokens"}})
+        site.start()
+        app = site.fake()
+        for version, status in (("v2", 401), ("v1", 200)) * 3:
+            site.papi(app, "jobs", token="viewer").expect(200)
+            (secret / "..new").symlink_to(version)
+            os.rename(secret / "..new", secret / "..data")
+            site.papi(app, "jobs").expect(status)
+    finally:
+        site.close()
+
+
+# What a web server needs to ask for a password by itself, where the captures
+# are and only there.
+PAPI = 'location ~ "^/[^/]+/private/papi'
+
+
+@once("remote_user: nginx asks for a password, podprof takes its word")
+def _(run):
+    passwords = run.subdir("passwords") / "users"
+    passwords.write_text("ann:{PLAIN}right\n")
+    site = Site(run, "nginx", fakes=1, conf={
+        "auth": {"remote_user": "operator"}}, web_changes={
+            "#fastcgi_param REMOTE_USER": "fastcgi_param REMOTE_USER",
+            "#fastcgi_param AUTH_TYPE": "fastcgi_param AUTH_TYPE"})
+    plain = site.write_nginx
+
+    def write():
+        plain()
+        path = site.web / "podprof.conf"
+        text = path.read_text()
+        check(PAPI in text, f"{path} has no {PAPI}")
+        path.write_text(re.sub(
+            rf"({re.escape(PAPI)}.*{{)", r"\1\nauth_basic x; "
+            f"auth_basic_user_file {passwords};", text))
+    site.write_nginx = write
+    try:
+        site.start()
+        app = site.fake()
+
+        def ask(password, tail="jobs", **more):
+            word = base64.b64encode(f"ann:{password}".encode()).decode()
+            return site.papi(app, tail, token=None, headers={
+                "Authorization": f"Basic {word}", **more})
+        for status, reply in ((401, ask("wrong")), (200, ask("right")),
+                              (401, site.papi(app, "jobs", token=None)),
+                              (401, site.papi(app, "jobs")),
+                              (403, ask("right", "takeMemorySnapshot", **{
+                                  "Sec-Fetch-Site": "cross-site"})),
+                              (403, ask("right", "takeMemorySnapshot",
+                                        Origin="http://evil.example"))):
+            equal(reply.status, status, reply.text[:200])
+        equal(app.inspector.commands, [], "what the inspector was asked")
+        job_id = ask("right", "takeMemorySnapshot").expect(200)["X-Job-Id"]
+        job = until(lambda: (lambda j: j["state"] == "succeeded" and j)(
+            ask("right", f"jobs/{job_id}").expect(200).json()), 30, "its end")
+        equal(job["requestedBy"], "user:ann", "requestedBy")
+        done = site.tool("check", "--socket", str(site.socket), "--url",
+                         f"http://127.0.0.1:{site.port}")
+        matches(done.stdout, "ok   web server: it asks for a login, and "
+                "refuses a made-up user", "podprof check")
     finally:
         site.close()
 

@@ -1,18 +1,14 @@
 """How it is installed: users, modes, name spaces, web servers, versions."""
 import http.client
 import json
-import os
 import pathlib
-import shutil
 import signal
-import socket
 import subprocess
 import time
 
 from case_papi import integration
-from harness import (APP, POD, SERVICE, TOP, WEB, App, Process, Site, check,
-                     equal, in_parallel, matches, once, run_reader, substitute,
-                     until)
+from harness import (APP, POD, SERVICE, WEB, App, Process, Site, check, equal,
+                     in_parallel, matches, once, run_reader)
 
 
 def read_elsewhere(run, site, name, where):
@@ -194,68 +190,6 @@ def _(run):
         equal(site.wait_job(waited, job["id"])["state"], "succeeded", "state")
     finally:
         site.close()
-
-
-@once("as systemd starts it: the listening socket on descriptor 0")
-def _(run):
-    site = Site(run, "nginx", fakes=1)
-    try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(site.socket))
-            listener.listen(128)
-            os.chown(site.socket, SERVICE, WEB)
-            site.socket.chmod(0o660)
-            site.pool = Process(
-                [run.bin / "podprof.fcgi"], site.dir / "pool.log",
-                user=SERVICE, stdin=listener,
-                env={"PODPROF_CONFIG": str(site.conf)})
-            site.start_server()
-            app = site.fake()
-            site.take_whole(app)
-            site.papi(app, "getMemorySnapshot").expect(200)
-            equal(site.pool.stop(), 0, "exit status")
-            # systemd keeps the socket, so nobody is turned away meanwhile.
-            site.pool = Process(
-                [run.bin / "podprof.fcgi"], site.dir / "pool.log",
-                user=SERVICE, stdin=listener,
-                env={"PODPROF_CONFIG": str(site.conf)})
-            site.papi(app, "jobs").expect(200)
-    finally:
-        site.close()
-
-
-@once("the systemd units are sound")
-def _(run):
-    where = run.subdir("units")
-    shutil.copy(TOP / "conf/systemd/podprof.socket", where)
-    (where / "podprof.service").write_text(substitute(
-        TOP / "conf/systemd/podprof.service",
-        {"/usr/local/libexec/podprof/podprof.fcgi":
-         run.bin / "podprof.fcgi"}))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", where / "podprof.socket",
-         where / "podprof.service"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        check=False)
-    equal((done.returncode, done.stderr), (0, ""), "systemd-analyze verify")
-
-
-@once("lighttpd: the module's integration test passes, HEAD has its length")
-def _(run):
-    app = App(run)
-    site = Site(run, "lighttpd", fakes=1, apps={"sample": app.address})
-    try:
-        site.start()
-        integration(site, "sample")
-        fake = site.fake()
-        job = site.take_whole(fake)
-        reply = site.papi(fake, f"jobs/{job['id']}/artifact", "HEAD")
-        equal(reply["Content-Length"], str(job["artifact"]["size"]),
-              "Content-Length")
-        site.papi(fake, "getMemorySnapshot", token=None).expect(401)
-    finally:
-        site.close()
-        app.close()
 
 
 @once("Apache without ap_trust_cgilike_cl drops Content-Length")

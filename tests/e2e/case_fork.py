@@ -9,10 +9,10 @@ import pathlib
 import signal
 import time
 
-from harness import (APP, EXCHANGE, FINAL, App, Failed, Site, as_user, check,
-                     check_artifact, check_whole, children, equal, error_is,
-                     fork, in_parallel, matches, once, run_reader, tmpfs,
-                     until)
+from harness import (APP, EXCHANGE, FINAL, App, Failed, Site, as_user, busy,
+                     check, check_artifact, check_whole, children, equal,
+                     error_is, fork, in_parallel, matches, once, run_reader,
+                     tmpfs, until)
 from stress import ControlGroup, Load, settled
 
 MIB = 1 << 20
@@ -112,7 +112,7 @@ def five_in_a_row(run, node):
 
 
 for number in (18, 20, 22, 24):
-    fork(f"fork: five in a row from an app under load, Node {number}")(
+    busy(f"fork: five in a row from an app under load, Node {number}")(
         lambda run, node=str(number): five_in_a_row(run, node))
 
 
@@ -260,24 +260,32 @@ STEPS = {
 }
 
 
+def reaches(pid, number):
+    """Send a signal; False: the process has ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def strike(watch, app, method, step, number, freezes_app):
     """Send podprof-capture a signal at this step; False: it was through with
     the app already.
 
     freezes_app  the app is stopped at the step, and goes on after the signal
     """
-    until(lambda: STEPS[method][step](watch) or watch.is_over(), 30, step, 0)
+    until(lambda: STEPS[method][step](watch) or watch.is_over(), 30, step,
+          0.001)
     if freezes_app:
         os.kill(app.pid, signal.SIGSTOP)
     try:
         pid = watch.capture()
-        if pid is None:
+        if pid is None or not reaches(pid, number):
             return False
-        os.kill(pid, number)
         # Without one nobody waits for it, at the beginning and at the end.
         if number == signal.SIGSTOP and not watch.site.watchdogs(watch.id):
-            os.kill(pid, signal.SIGKILL)
-            return step == FIRST_STEP
+            return reaches(pid, signal.SIGKILL) and step == FIRST_STEP
         if freezes_app:
             time.sleep(0.3)     # any moment of it will do
     finally:
@@ -435,7 +443,7 @@ def _(run):
         equal(app.process.stop(), 7, "exit status")
 
 
-@fork("fork: worker threads that allocate without pause go on, on each Node")
+@busy("fork: worker threads that allocate without pause go on, on each Node")
 def _(run):
     for node in sorted(run.nodes):
         with one_app(run, node=run.nodes[node], heap_mb=4,

@@ -5,6 +5,8 @@ import socket
 import time
 
 import fastcgi
+from case_recovery import SEED
+from hostile import assault
 from harness import Site, api, check, equal, matches, once
 
 
@@ -26,9 +28,9 @@ def raw(site, data, timeout=20):
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-def alive(site):
+def alive(site, app="sample"):
     site.request("GET", "/livez").expect(200)
-    site.papi("sample", "jobs").expect(200)
+    site.papi(app, "jobs").expect(200)
     if site.pool is not None:
         check(site.pool.alive(), f"the pool died: {site.pool.text()[-2000:]}")
 
@@ -259,5 +261,16 @@ def _(run):
         for connection in idle:
             equal(connection.recv(1), b"", "what a silent connection gets")
             connection.close()
+    finally:
+        site.close()
+
+
+@once("3,000 requests good, bad and hostile: no fault, and nothing is left")
+def _(run):
+    site = Site(run, "nginx", fakes=1)
+    try:
+        site.start()
+        print(f"# seed {SEED}: {assault(site, site.fakes[0], 3000, SEED)}")
+        alive(site, site.fakes[0])
     finally:
         site.close()

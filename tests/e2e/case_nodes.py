@@ -6,8 +6,8 @@ import shutil
 import time
 
 from case_fork import nothing_left, order, site_of, whole_by
-from harness import (APP, EXCHANGE, TOP, App, Failed, as_user, check, equal,
-                     fork)
+from harness import (APP, EXCHANGE, TOP, App, Failed, as_user, busy, check,
+                     equal)
 from stress import Load, vitals
 
 # How an app may have been started: Node's options, and its environment.
@@ -61,16 +61,15 @@ def taken_from(run, apps, count):
             app.close()
 
 
-@fork("fork: apps that were started with options of Node's own")
+@busy("fork: apps that were started with options of Node's own")
 def _(run):
-    numbers = itertools.cycle(sorted(run.nodes))
-    taken_from(run, {
-        option.strip("-").lower().replace("_", "-"):
-            optional_app(run, number, option)
-        for number, option in zip(numbers, OPTIONS)}, 1)
+    # One at a time: they work without pause.
+    for number, option in zip(itertools.cycle(sorted(run.nodes)), OPTIONS):
+        taken_from(run, {option.strip("-").lower().replace("_", "-"):
+                         optional_app(run, number, option)}, 1)
 
 
-@fork("fork: apps with 15,000 descriptors, busy and waiting threads, compilers "
+@busy("fork: apps with 15,000 descriptors, busy and waiting threads, compilers "
       "and profilers at work, on each Node")
 def _(run):
     for node in sorted(run.nodes):

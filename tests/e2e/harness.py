@@ -31,6 +31,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "fake"))
 import inspector as fake_inspector  # noqa: E402
+import openapi  # noqa: E402
 
 # Users nobody else has: the pool's, the web server's, the app's; and the group
 # of an exchange_dir.
@@ -41,6 +42,8 @@ FINAL = ("succeeded", "failed", "canceled")
 PORTS = range(20000, 28000)
 # And some others: 64 apps are allowed.
 FAKES, MEETINGS = 52, 8
+# Bodies up to this are held against the document of the API.
+DESCRIBED_BYTES = 1 << 20
 APACHE_MODULES = "/usr/lib/apache2/modules"
 WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile)(\.zst)?$")
 SANITIZER = re.compile(
@@ -72,6 +75,17 @@ def once(title):
 def fork(title):
     """As once(), in a part of its own: real apps that are forked."""
     return lambda function: CASES.append(("fork", title, function))
+
+
+def busy(title):
+    """As fork(), in a part of its own: apps that work without pause."""
+    return lambda function: CASES.append(("busy", title, function))
+
+
+def activate(title):
+    """As once(), in a part of its own: apps without --inspect, of podprof's
+    own user."""
+    return lambda function: CASES.append(("activate", title, function))
 
 
 def check(condition, message):
@@ -217,6 +231,14 @@ class Run:
         path = self.subdir("exchange")
         os.chown(path, 0, EXCHANGE)
         path.chmod(0o2770)
+        return path
+
+    def promtool(self):
+        """Where tests/prepare.sh has put it, or the system."""
+        path = shutil.which("promtool", path=os.pathsep.join(
+            (str(self.npm.parent), os.environ["PATH"])))
+        if path is None:
+            raise Skipped("there is no promtool")
         return path
 
     def programs(self, name):
@@ -418,7 +440,9 @@ def substitute(path, changes):
 class Site:
     """podprof behind one web server.
 
-    front   nginx, lighttpd, apache-fcgi, apache-cgid, or None: only the pool
+    front   nginx, lighttpd, apache-fcgi; apache-cgid and nginx-fcgiwrap, as
+            plain CGI; apache-fcgid, which starts its pools by itself; or None:
+            only the pool
     apps    {name: inspector address}
     conf    {section: {key: value}} that is added
     state   the state directory, if not below the site's own
@@ -432,6 +456,8 @@ class Site:
             what one of its lines is for
     """
 
+    document = openapi.Document((TOP / "conf/openapi.json").read_text())
+
     def __init__(self, run, front="nginx", apps=None, conf=None, fakes=FAKES,
                  env=None, web_changes=None, state=None, prefix=(),
                  exchange=None, meetings=0, sendfile=False):
@@ -440,8 +466,9 @@ class Site:
         self.env = env or {}
         self.web_changes = web_changes or {}
         self.sendfile = sendfile
-        self.cgi = front == "apache-cgid"
-        self.user = WEB if self.cgi else SERVICE
+        self.cgi = front in ("apache-cgid", "nginx-fcgiwrap")
+        self.has_pool = not self.cgi and front != "apache-fcgid"
+        self.user = SERVICE if self.has_pool else WEB
         self.dir = run.subdir(front or "pool")
         self.pool_dir = run.subdir("socket", SERVICE)
         self.socket = self.pool_dir / "podprof.sock"
@@ -457,7 +484,7 @@ class Site:
         self.unmet = list(self.meetings)
         self.apps = {**{f.name: f.inspector.address
                         for f in self.fakes + self.meetings}, **(apps or {})}
-        self.pool = self.server = None
+        self.pool = self.server = self.wrapper = None
         self.port = None
         self.make_state()
         self.write_conf(conf or {})
@@ -511,7 +538,7 @@ class Site:
 
     # Processes.
     def start(self):
-        if not self.cgi:
+        if self.has_pool:
             self.start_pool()
         if self.front is not None:
             self.start_server()
@@ -541,19 +568,34 @@ class Site:
     def start_server(self):
         self.web = self.run.subdir(self.front, WEB)
         self.port = self.run.port()
-        {"nginx": self.write_nginx, "lighttpd": self.write_lighttpd,
-         "apache-fcgi": self.write_apache, "apache-cgid": self.write_apache,
-         }[self.front]()
+        if self.front == "nginx-fcgiwrap":
+            self.start_wrapper()
+        write, command = {
+            "nginx": (self.write_nginx, [
+                "nginx", "-p", self.web, "-e", "stderr", "-c",
+                self.web / "nginx.conf"]),
+            "lighttpd": (self.write_lighttpd, [
+                "lighttpd", "-D", "-f", self.web / "lighttpd.conf"]),
+            "apache": (self.write_apache, [
+                "apache2", "-DFOREGROUND", "-f", self.web / "apache.conf"]),
+        }[self.front.split("-")[0]]
+        write()
         self.server = Process(
-            {"nginx": ["nginx", "-p", self.web, "-e", "stderr", "-c",
-                       self.web / "nginx.conf"],
-             "lighttpd": ["lighttpd", "-D", "-f", self.web / "lighttpd.conf"],
-             }.get(self.front, ["apache2", "-DFOREGROUND", "-f",
-                                self.web / "apache.conf"]),
-            self.web / "log", user=WEB,
-            groups=[EXCHANGE] if self.cgi and self.exchange else (),
+            command, self.web / "log", user=WEB, groups=self.web_groups(),
             env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
         until(self.server_answers, 20, f"{self.front} answers")
+
+    def web_groups(self):
+        """Those that the web server, or fcgiwrap, needs to be podprof."""
+        return [EXCHANGE] if self.user == WEB and self.exchange else ()
+
+    def start_wrapper(self):
+        """fcgiwrap, as nginx' example wants it."""
+        self.wrapper = Process(
+            ["spawn-fcgi", "-n", "-s", self.web / "fcgiwrap.sock", "-M",
+             "0660", "--", "/usr/sbin/fcgiwrap", "-f", "-c", "32"],
+            self.web / "fcgiwrap.log", user=WEB, groups=self.web_groups())
+        until((self.web / "fcgiwrap.sock").exists, 20, "fcgiwrap's socket")
 
     def server_answers(self):
         check(self.server.alive(),
@@ -579,9 +621,14 @@ class Site:
             TOP / "conf/nginx/podprof.conf",
             {"127.0.0.1:8080": f"127.0.0.1:{self.port}"}))
         self.switch_sendfile(r"(?s)\t#location /podprof-artifacts/.*?\t#}\n")
+        name, changes = "podprof-fastcgi.conf", {
+            "/run/podprof/podprof.sock": self.socket}
+        if self.wrapper is not None:
+            name, changes = "podprof-fcgiwrap.conf", {
+                "/run/fcgiwrap.socket": self.web / "fcgiwrap.sock",
+                **self.program_paths()}
         (self.web / "podprof-fastcgi.conf").write_text(substitute(
-            TOP / "conf/nginx/podprof-fastcgi.conf",
-            {"/run/podprof/podprof.sock": self.socket, **self.web_changes}))
+            TOP / "conf/nginx" / name, {**changes, **self.web_changes}))
         temp = "".join(f"{name}_temp_path {self.web}/{name};\n" for name in
                        ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (self.web / "nginx.conf").write_text(
@@ -601,19 +648,25 @@ class Site:
             f'server.upload-dirs = ( "{self.web}" )\n'
             'include "podprof.conf"\n')
 
-    def write_apache(self):
-        if self.cgi:
-            modules, name = ["cgid"], "cgid.conf"
-            changes = {
-                "/usr/local/libexec/podprof/podprof.fcgi":
-                    self.run.bin / "podprof.fcgi",
-                '"/usr/local/libexec/podprof"': f'"{self.run.bin}"',
+    def program_paths(self):
+        """What stands in examples that start the program."""
+        return {"/usr/local/libexec/podprof": self.run.bin,
                 "/usr/local/etc/podprof/podprof.conf": self.conf}
-        else:
-            modules, name = ["proxy", "proxy_fcgi"], "proxy_fcgi.conf"
+
+    def write_apache(self):
+        name = self.front.split("-")[1]
+        more = []
+        if name == "fcgi":
+            modules, name = ["proxy", "proxy_fcgi"], "proxy_fcgi"
             changes = {"/run/podprof/podprof.sock": self.socket}
+        else:
+            modules, changes = [name], self.program_paths()
+            more = {"cgid": [f"ScriptSock {self.web}/cgisock\n"],
+                    "fcgid": [f"FcgidIPCDir {self.web}/fcgid\n",
+                              f"FcgidProcessTableFile {self.web}/shm\n"],
+                    }[name]
         (self.web / "podprof.conf").write_text(substitute(
-            TOP / "conf/apache" / name, {**changes, **self.web_changes}))
+            TOP / f"conf/apache/{name}.conf", {**changes, **self.web_changes}))
         self.switch_sendfile(r"(?m)(^\s*#XSendFile.*\n)+")
         modules += ["mpm_event", "authz_core", "alias", "env"]
         if self.sendfile:
@@ -625,7 +678,7 @@ class Site:
             f"ErrorLog {self.web}/error.log\n" +
             "".join(f"LoadModule {m}_module {APACHE_MODULES}/mod_{m}.so\n"
                     for m in modules) +
-            (f"ScriptSock {self.web}/cgisock\n" if self.cgi else "") +
+            "".join(more) +
             f"Include {self.web}/podprof.conf\n")
 
     def restart_pool(self):
@@ -637,7 +690,8 @@ class Site:
         files = [self.dir / "pool.log", self.state / "capture.log",
                  self.state / "capture.log.1"]
         if self.server is not None:
-            files += [self.web / "log", self.web / "error.log"]
+            files += [self.web / "log", self.web / "error.log",
+                      self.web / "fcgiwrap.log"]
         return {path: path.read_text(errors="replace")
                 for path in files if path.exists()}
 
@@ -666,8 +720,10 @@ class Site:
                 job_id.encode() in args]
 
     def exchanged(self):
-        """Names in exchange_dir."""
-        return sorted(os.listdir(self.exchange)) if self.exchange else []
+        """Names in exchange_dir, but for leases, which end by their age."""
+        return sorted(name for name in os.listdir(self.exchange) if not
+                      name.startswith("podprof-freeze-")
+                      ) if self.exchange else []
 
     def files(self):
         """Names in artifacts/."""
@@ -702,7 +758,7 @@ class Site:
             for pid in self.captures() + self.watchdogs():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for process in (self.server, self.pool):
+        for process in (self.server, self.wrapper, self.pool):
             try:
                 if process is not None:
                     process.stop()
@@ -734,7 +790,12 @@ class Site:
             data = response.read()
         finally:
             connection.close()
-        return Reply(response, data, time.monotonic() - began)
+        reply = Reply(response, data, time.monotonic() - began)
+        # Lists of a thousand jobs are nothing new; and a web server that was
+        # set up wrongly may ask podprof for something else.
+        if len(data) < DESCRIBED_BYTES and not self.web_changes:
+            self.document.check(method, path, reply)
+        return reply
 
     def papi(self, app, tail, method="GET", token="operator", **more):
         name = app.name if isinstance(app, Fake) else app

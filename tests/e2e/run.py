@@ -5,19 +5,25 @@
            [--only REGEX] [--keep]
 
 PART is a web server (nginx, apache-fcgi, apache-cgid), behind which every
-case of the API runs, or "once" or "fork" for the cases that make all they
-need.  Without it: all, one after the other.
+case of the API runs, or one of OWN for the cases that make all they need.
+Without it: all, one after the other.
 """
 import argparse
 import os
 import re
+import signal
 import sys
 import time
 import traceback
 
+import case_activate  # noqa: F401
+import case_apps  # noqa: F401
 import case_artifact  # noqa: F401
 import case_auth  # noqa: F401
+import case_check  # noqa: F401
+import case_container  # noqa: F401
 import case_delete  # noqa: F401
+import case_debian  # noqa: F401
 import case_deploy  # noqa: F401
 import case_failure  # noqa: F401
 import case_fork  # noqa: F401
@@ -28,15 +34,22 @@ import case_links  # noqa: F401
 import case_list  # noqa: F401
 import case_load  # noqa: F401
 import case_methods  # noqa: F401
+import case_metrics  # noqa: F401
 import case_nodes  # noqa: F401
+import case_openapi  # noqa: F401
 import case_papi  # noqa: F401
 import case_recovery  # noqa: F401
 import case_retention  # noqa: F401
 import case_sendfile  # noqa: F401
+import case_server  # noqa: F401
+import case_shield  # noqa: F401
 import case_state  # noqa: F401
+import case_systemd  # noqa: F401
+import case_worker  # noqa: F401
 from harness import CASES, MEETINGS, App, Run, Site, Skipped
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
+OWN = ("once", "fork", "busy", "activate")
 
 
 class Report:
@@ -98,7 +111,7 @@ def main():
                         help="where tests/prepare.sh keeps npm packages")
     parser.add_argument("--node", action="append", required=True,
                         metavar="NAME=FILE")
-    parser.add_argument("--part", choices=(*FRONTS, "once", "fork"))
+    parser.add_argument("--part", choices=(*FRONTS, *OWN))
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--keep", action="store_true",
                         help="keep the directories, also on success")
@@ -108,7 +121,7 @@ def main():
 
     chosen = [case for case in CASES if re.search(options.only, case[1])]
     api = [case[1:] for case in chosen if case[0] == "api"]
-    alone = [case[1:] for case in chosen if case[0] in ("once", "fork") and
+    alone = [case[1:] for case in chosen if case[0] in OWN and
              options.part in (None, case[0])]
     fronts = [front for front in FRONTS if options.part in (None, front)]
     if not api:
@@ -117,6 +130,8 @@ def main():
     report = Report(len(fronts) * (len(api) + sites) + len(alone))
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
+    # Whoever ends it leaves no app or pool behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended"))
     try:
         for front in fronts:
             run_api(report, run, front, api)

@@ -23,14 +23,20 @@ import threading
 import time
 
 import fastcgi
+from case_activate import activations
+from case_debian import debian
 from case_fork import copies, nothing_left, order, outcomes, site_of
 from case_load import Prober, Sloth, aborted_ten_times
 from case_nodes import nodes
 from case_recovery import SEED, database, die_and_recover, file_sha256, \
     unzstd_sha256
 from case_retention import evict_under_readers
+from case_shield import Kubelet, probe_of
+from case_worker import workers
 from harness import (APP, EXCHANGE, TOP, App, Failed, Run, Site, as_user,
                      check, check_artifact, equal, in_parallel, until)
+from hostile import assault
+from image import container
 from stress import ControlGroup, Load, settled, status_bytes
 
 MIB = 1 << 20
@@ -548,7 +554,8 @@ def getcpuprofile60(run):
     """getCpuProfile without a parameter, through each web server."""
     app = App(run)
     sites = [Site(run, front, fakes=0, apps={"sample": app.address})
-             for front in ("nginx", "lighttpd", "apache-fcgi", "apache-cgid")]
+             for front in ("nginx", "lighttpd", "apache-fcgi", "apache-cgid",
+                           "apache-fcgid", "nginx-fcgiwrap")]
     try:
         for site in sites:
             site.start()
@@ -763,9 +770,116 @@ def quota(run):
             under_quota(run, cores, clients)
 
 
+FREEZE_S = 20
+# Apps whose snapshots by method stream take longer and longer.
+FREEZING_HEAPS_MB = (60, 130, 195, 350, 700)
+
+
+def shielded(run, heap_mb):
+    """An app, and podprof that shields it."""
+    app = App(run, heap_mb=heap_mb, args=["--max-old-space-size=8000"])
+    site = Site(run, "nginx", fakes=0, exchange=run.exchange_dir(),
+                apps={"sample": app.address},
+                conf={"app sample": {"health_url": app.url, "drain": "2s"}})
+    return app, site.start()
+
+
+def ask_app(app):
+    """What a kubelet asks the app itself."""
+    def ask(timeout):
+        app.get("/", timeout=timeout)
+        return 200
+    return ask
+
+
+def begin_freeze(site, app):
+    reply = site.post_job("sample", "heap-snapshot", method="stream")
+    job_id = reply.expect(202).json()["id"]
+    until(lambda: site.job("sample", job_id)["phase"] == "writing", 600,
+          "the app is frozen", 0.1)
+    return job_id
+
+
+def freeze_through(run, heap_mb):
+    """A freeze from its beginning to its end; how long it was, in seconds."""
+    app, site = shielded(run, heap_mb)
+    try:
+        with Kubelet(probe_of(site, "sample")) as through, \
+                Kubelet(ask_app(app)) as past:
+            job_id = begin_freeze(site, app)
+            job = site.wait_job("sample", job_id, 900)
+            time.sleep(3)
+        equal(job["state"], "succeeded", f"{job['error']}")
+        frozen_s = job["freezeMs"] / 1000
+        print(f"frozen for {frozen_s:.1f} s with a heap of {heap_mb} MB; "
+              f"through the shield {len(through.bad())} of "
+              f"{len(through.replies)} probes failed, {through.restarts} "
+              f"restarts; past it {len(past.bad())} of {len(past.replies)}, "
+              f"{past.restarts} restarts")
+        equal(through.restarts, 0, "restarts through the shield")
+        check(frozen_s < FREEZE_S or past.restarts > 0,
+              "past the shield nothing failed: the freeze proves nothing")
+        return frozen_s
+    finally:
+        app.close()
+        site.close()
+
+
+def die_frozen(run, heap_mb):
+    """An app that is killed while it is frozen."""
+    app, site = shielded(run, heap_mb)
+    try:
+        with Kubelet(probe_of(site, "sample")) as kubelet:
+            begin_freeze(site, app)
+            time.sleep(3)
+            equal(kubelet.bad(), [], "probes that failed before")
+            os.kill(app.pid, 9)
+            died = time.monotonic()
+            until(kubelet.bad, 10, "the shield says so")
+        at, status = kubelet.bad()[0]
+        print(f"killed in the middle: {status} after {at - died:.1f} s, with "
+              "a probe each second")
+        equal(status, 503, "status")
+        check(at - died < 5, f"it took {at - died:.1f} s")
+    finally:
+        app.close()
+        site.close()
+
+
+def shield(run):
+    """Probes of an app that is frozen for 20 s: none leads to a restart; and of
+    one that dies meanwhile: it is told within 5 s."""
+    for heap_mb in FREEZING_HEAPS_MB:
+        if freeze_through(run, heap_mb) >= FREEZE_S:
+            break
+    else:
+        raise Failed(f"no app was frozen for {FREEZE_S} s")
+    die_frozen(run, heap_mb)
+
+
+# Requests good, bad and hostile; and what SQLite's page caches take meanwhile,
+# and malloc keeps.
+HOSTILE = 100_000
+HOSTILE_GROWN_MAX = 2 * MIB
+
+
+def hostile(run):
+    """100,000 requests, good, bad and hostile, through nginx."""
+    site = Site(run, "nginx", fakes=1, conf={
+        "podprof": {"log_level": "warn"}})
+    try:
+        site.start()
+        print(f"seed {SEED} (PODPROF_TEST_SEED)")
+        print(assault(site, site.fakes[0], HOSTILE, SEED, HOSTILE_GROWN_MAX))
+    finally:
+        site.close()
+
+
 MEASUREMENTS = {function.__name__: function for function in (
+    activations,
     memory, freeze, waiting, slow, rows, retention, kill, abort, resume,
-    getcpuprofile60, browser, fork, nodes, quota)}
+    getcpuprofile60, browser, fork, nodes, quota, shield, container, debian,
+    hostile, workers)}
 
 
 def describe_machine(run):

@@ -1,5 +1,6 @@
 # Fuzz targets, replaying their corpus as tests.
-FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_conf tests/fuzz/fuzz_token \
+FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_cdp tests/fuzz/fuzz_conf \
+	tests/fuzz/fuzz_token \
 	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate tests/fuzz/fuzz_range \
 	tests/fuzz/fuzz_pack tests/fuzz/fuzz_snapshot
 check_PROGRAMS += $(FUZZ)
@@ -8,6 +9,13 @@ FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)
 tests_fuzz_fuzz_jsoncut_SOURCES = tests/fuzz/fuzz_jsoncut.c \
 	tests/fuzz/replay.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_jsoncut_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_cdp_SOURCES = tests/fuzz/fuzz_cdp.c tests/fuzz/replay.c \
+	tests/fuzz/fuzz.h
+tests_fuzz_fuzz_cdp_LDADD = $(FUZZ_LIBS)
+# Its inspector, tests/fuzz/run has the same.
+tests_fuzz_fuzz_cdp_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=ws_connect,--wrap=ws_send,--wrap=ws_service \
+	-Wl,--wrap=ws_fd,--wrap=ws_disconnect
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/replay.c
 tests_fuzz_fuzz_conf_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c tests/fuzz/replay.c

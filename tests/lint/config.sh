@@ -59,20 +59,6 @@ section == "" { next }
 	print "[" section "] " line " | " allowed " | " variable
 }' "$page" >"$work/manual"
 
-# The manual has no other word for what has no effect.
-idle_of_template() {
-	awk '
-	/^# Not in effect yet:/ { idle = 1 }
-	/^#[a-z_]+ =/ { if (idle) print substr($1, 2); idle = 0 }
-	' "$work/template"
-}
-idle_of_manual() {
-	awk '
-	/^\.It Ic / { key = $3 }
-	/^Not in effect yet: [a-z]/ && !said[key]++ { print key }
-	' "$page"
-}
-
 number=0
 # check NAME COMMAND…: one TAP line; what the command says goes before it.
 check() {
@@ -97,12 +83,6 @@ file_is_template() {
 	diff -u "$top/conf/podprof.conf" "$work/template" && return 0
 	echo 'run: podprof config template >conf/podprof.conf'
 	return 1
-}
-
-idle_keys_agree() {
-	idle_of_template >"$work/idle1"
-	idle_of_manual >"$work/idle2"
-	test -s "$work/idle1" && diff "$work/idle1" "$work/idle2"
 }
 
 # With every comment sign taken away, the file must say what no file says.
@@ -148,12 +128,11 @@ example_is_accepted() {
 		run -c "$work/example.conf" config show >/dev/null
 }
 
-echo 1..7
+echo 1..6
 check 'the template has every key with default and form' table_is_whole
 check 'conf/podprof.conf is the template' file_is_template
 check 'podprof.conf(5) has the same keys, defaults, forms and variables' \
 	diff -u "$work/table" "$work/manual"
-check 'podprof.conf(5) says the same of what has no effect' idle_keys_agree
 check 'every default is accepted when it is given' defaults_are_accepted
 check 'every variable is known' variables_work
 check 'the example of podprof.conf(5) is accepted' example_is_accepted

@@ -15,12 +15,12 @@ cat >"$work/layers" <<'LAYERS'
 0 err
 1 buf clock
 2 str
-3 log file ini json uuid digest jsoncut pack
-4 conf db ws proc snapshot
-5 migrate cdp artifact ballast token spawn exchange
+3 log file ini json uuid digest jsoncut pack http
+4 conf db ws proc snapshot port
+5 migrate cdp artifact ballast token spawn exchange lease rate meter process opening
 6 job link evaluate watchdog
 7 target
-8 predict
+8 predict activate
 9 look
 10 capture check
 11 podprof podprof_capture

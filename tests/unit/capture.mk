@@ -1,5 +1,6 @@
 # Unit programs of the modules that talk to the inspector.
 UNIT_SRC += tests/unit/test_jsoncut tests/unit/test_cdp \
+	tests/unit/test_cdp_worker \
 	tests/unit/test_predict
 tests_unit_test_jsoncut_SOURCES = tests/unit/test_jsoncut.c
 tests_unit_test_jsoncut_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -7,6 +8,9 @@ tests_unit_test_jsoncut_LDADD = $(UNIT_LIBS)
 tests_unit_test_cdp_SOURCES = tests/unit/test_cdp.c
 tests_unit_test_cdp_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cdp_LDADD = $(UNIT_LIBS)
+tests_unit_test_cdp_worker_SOURCES = tests/unit/test_cdp_worker.c
+tests_unit_test_cdp_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cdp_worker_LDADD = $(UNIT_LIBS)
 tests_unit_test_predict_SOURCES = tests/unit/test_predict.c
 tests_unit_test_predict_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_predict_LDADD = $(UNIT_LIBS)
@@ -40,3 +44,15 @@ tests_unit_test_capture_methods_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_methods_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_methods_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=file_beside_program,--wrap=watchdog_start
+
+UNIT_SRC += tests/unit/test_capture_shield
+tests_unit_test_capture_shield_SOURCES = tests/unit/test_capture_shield.c
+tests_unit_test_capture_shield_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_capture_shield_LDADD = $(UNIT_LIBS)
+tests_unit_test_capture_shield_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=job_shield,--wrap=job_set_drained,--wrap=watchdog_start
+UNIT_SRC += tests/unit/test_activate
+tests_unit_test_activate_SOURCES = tests/unit/test_activate.c
+tests_unit_test_activate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_activate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_activate_LDADD = $(UNIT_LIBS)

@@ -78,3 +78,35 @@ tests_unit_test_pool_LDADD = $(FRONT_LIBS)
 tests_unit_test_cgi_SOURCES = tests/unit/test_cgi.c
 tests_unit_test_cgi_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cgi_LDADD = $(FRONT_LIBS)
+UNIT_FRONT += tests/unit/test_expose tests/unit/test_traffic \
+	tests/unit/test_handle_metrics tests/unit/test_openapi
+tests_unit_test_expose_SOURCES = tests/unit/test_expose.c
+tests_unit_test_expose_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_expose_LDADD = $(FRONT_LIBS)
+tests_unit_test_traffic_SOURCES = tests/unit/test_traffic.c
+tests_unit_test_traffic_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_traffic_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_metrics_SOURCES = tests/unit/test_handle_metrics.c
+tests_unit_test_handle_metrics_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_metrics_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=shield_see
+tests_unit_test_handle_metrics_LDADD = $(FRONT_LIBS)
+tests_unit_test_openapi_SOURCES = tests/unit/test_openapi.c
+tests_unit_test_openapi_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_openapi_LDADD = $(FRONT_LIBS)
+UNIT_FRONT += tests/unit/test_share tests/unit/test_shield \
+	tests/unit/test_handle_probe
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
+tests_unit_test_share_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_share_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_mono_ms
+tests_unit_test_share_LDADD = $(FRONT_LIBS)
+tests_unit_test_shield_SOURCES = tests/unit/test_shield.c
+tests_unit_test_shield_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_shield_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=job_find_shield \
+	-Wl,--wrap=http_ask,--wrap=thread_start
+tests_unit_test_shield_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_probe_SOURCES = tests/unit/test_handle_probe.c
+tests_unit_test_handle_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_probe_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=shield_see
+tests_unit_test_handle_probe_LDADD = $(FRONT_LIBS)

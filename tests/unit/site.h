@@ -62,17 +62,20 @@ site_open(struct site *site)
 	    "%s/exchange", site->dir);
 	site->apps[0] = (struct conf_app){ .name = "app",
 		.inspector = "127.0.0.1:9229", .method = METHOD_AUTO,
-		.exchange_dir = site->exchange_dir };
+		.exchange_dir = site->exchange_dir, .pid = "",
+		.health_url = "" };
 	site->apps[1] = (struct conf_app){ .name = "forked",
 		.inspector = "127.0.0.1:9230", .method = METHOD_FORK,
-		.exchange_dir = site->exchange_dir };
+		.exchange_dir = site->exchange_dir, .pid = "",
+		.health_url = "" };
 	site->conf = (struct conf){ .state_dir = site->state_dir,
 		.pod = "pod-1", .threads = 2, .log_level = LOG_ERROR,
 		.auth_tokens = site->tokens, .auth_hosts = "",
 		.store_bytes = 1 << 30, .store_jobs = 1000,
 		.keep_ms = 3600000, .grace_ms = 600000,
 		.job_timeout_ms = 600000, .profiles = 2, .downloads = 2,
-		.waiting = 4, .compression = COMPRESSION_ZSTD,
+		.waiting = 4, .token_captures = 600, .app_captures = 500,
+		.compression = COMPRESSION_ZSTD,
 		.compression_level = 1, .sendfile_prefix = "",
 		.apps = site->apps, .apps_len = 2 };
 	assert_ok(job_open_db(site->state_dir, &site->db, &err), err);

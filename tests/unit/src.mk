@@ -4,7 +4,7 @@ UNIT_SRC += tests/unit/test_err tests/unit/test_buf tests/unit/test_str \
 	tests/unit/test_clock tests/unit/test_log tests/unit/test_file \
 	tests/unit/test_ini tests/unit/test_json tests/unit/test_uuid \
 	tests/unit/test_digest tests/unit/test_pack tests/unit/test_conf \
-	tests/unit/test_token tests/unit/test_snapshot
+	tests/unit/test_token tests/unit/test_snapshot tests/unit/test_http
 tests_unit_test_err_SOURCES = tests/unit/test_err.c
 tests_unit_test_err_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_err_LDADD = $(UNIT_LIBS)
@@ -70,3 +70,10 @@ tests_unit_test_snapshot_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_snapshot_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc \
 	-Wl,--wrap=buf_addc
 tests_unit_test_snapshot_LDADD = $(UNIT_LIBS)
+tests_unit_test_http_SOURCES = tests/unit/test_http.c
+tests_unit_test_http_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_http_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_port
+tests_unit_test_port_SOURCES = tests/unit/test_port.c
+tests_unit_test_port_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_port_LDADD = $(UNIT_LIBS)

@@ -171,9 +171,39 @@ tests_unit_test_watchdog_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=posix_spawn \
 	-Wl,--wrap=socketpair,--wrap=calloc,--wrap=pidfd_open \
 	-Wl,--wrap=log_warn
 tests_unit_test_watchdog_LDADD = $(UNIT_LIBS)
-tests_unit_test_check_SOURCES = tests/unit/test_check.c src/check.c \
-	src/check.h
+tests_unit_test_check_SOURCES = tests/unit/test_check.c $(CHECK_SRC)
 tests_unit_test_check_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_check_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=geteuid \
-	-Wl,--wrap=statvfs,--wrap=access,--wrap=getpwuid
+	-Wl,--wrap=statvfs,--wrap=access,--wrap=getpwuid,--wrap=statfs \
+	-Wl,--wrap=clock_utc_ms,--wrap=file_read,--wrap=ws_new \
+	-Wl,--wrap=target_find,--wrap=target_attach,--wrap=target_ask \
+	-Wl,--wrap=process_find
 tests_unit_test_check_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_rate tests/unit/test_meter
+tests_unit_test_rate_SOURCES = tests/unit/test_rate.c
+tests_unit_test_rate_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_rate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_rate_LDADD = $(UNIT_LIBS)
+tests_unit_test_meter_SOURCES = tests/unit/test_meter.c
+tests_unit_test_meter_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_meter_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_meter_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_job_shield tests/unit/test_lease
+tests_unit_test_job_shield_SOURCES = tests/unit/test_job_shield.c
+tests_unit_test_job_shield_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_shield_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_shield_LDADD = $(UNIT_LIBS)
+tests_unit_test_lease_SOURCES = tests/unit/test_lease.c
+tests_unit_test_lease_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lease_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_mono_ms
+tests_unit_test_lease_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_opening tests/unit/test_process
+tests_unit_test_opening_SOURCES = tests/unit/test_opening.c
+tests_unit_test_opening_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_opening_LDADD = $(UNIT_LIBS)
+tests_unit_test_process_SOURCES = tests/unit/test_process.c
+tests_unit_test_process_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_process_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=readdir,--wrap=pidfd_open
+tests_unit_test_process_LDADD = $(UNIT_LIBS)
+EXTRA_DIST += tests/unit/closed_node.h

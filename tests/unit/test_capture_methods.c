@@ -20,6 +20,9 @@
 #define NARROW ",\\\"arch\\\":\\\"" ARCH "\\\",\\\"heapUsed\\\":100000000," \
 	"\\\"memAvailable\\\":50000000"
 
+/* See lease.h. */
+#define LEASE "podprof-freeze-sample"
+
 /* What the app says to each question: JSON text of a string. */
 static const char *sees, *loads, *forks, *states, *writes;
 
@@ -65,7 +68,8 @@ open_fifo(const char *name)
 	(void)snprintf(path, sizeof(path), "%s/exchange", dir);
 	d = opendir(path);
 	while (d != NULL && (entry = readdir(d)) != NULL) {
-		if (entry->d_name[0] == '.')
+		if (entry->d_name[0] == '.' ||
+		    strcmp(entry->d_name, LEASE) == 0)
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/exchange/%.100s/%s", dir,
 		    entry->d_name, name);
@@ -210,6 +214,9 @@ end_method(void)
 	char path[300];
 
 	join();
+	/* It ends by its age. */
+	(void)snprintf(path, sizeof(path), "%s/exchange/" LEASE, dir);
+	(void)unlink(path);
 	(void)snprintf(path, sizeof(path), "%s/exchange", dir);
 	assert_int_equal(rmdir(path), 0);
 	end();
@@ -494,7 +501,8 @@ static void
 is_canceled(int data, int status)
 {
 	struct db *own = NULL;
-	struct pollfd broken = { .fd = status, .events = 0 };
+	const int fd = status >= 0 ? status : data;
+	struct pollfd broken = { .fd = fd, .events = 0 };
 	struct job now;
 
 	say(data, "{\"snapshot\":{");
@@ -503,7 +511,7 @@ is_canceled(int data, int status)
 	db_close(&own);
 	/* POLLERR: nobody reads any more. */
 	(void)poll(&broken, 1, 10000);
-	say(status, "alive 10 10\n");
+	say(fd, "alive 10 10\n");
 }
 
 static void
@@ -634,6 +642,7 @@ test_direct_is_canceled(void **state)
 	begin_method(METHOD_DIRECT, false, is_canceled);
 	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT,
 	    "canceled");
+	assert_int_equal(write_errno, EPIPE);
 	read_job();
 	assert_int_equal(job.state, JOB_CANCELED);
 	assert_false(job.holds_target);

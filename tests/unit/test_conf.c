@@ -187,6 +187,8 @@ defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(conf->profiles, 32);
 	assert_int_equal(conf->downloads, 32);
 	assert_int_equal(conf->waiting, 256);
+	assert_int_equal(conf->token_captures, 600);
+	assert_int_equal(conf->app_captures, 600);
 	assert_int_equal(conf->compression, COMPRESSION_ZSTD);
 	assert_int_equal(conf->compression_level, 1);
 	assert_int_equal(conf->sendfile, SENDFILE_NONE);
@@ -194,7 +196,6 @@ defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(conf->apps_len, 0);
 	assert_string_equal(conf->path, path);
 	assert_null(conf_ignored_variable(conf, 0));
-	assert_null(conf_idle_key(conf, 0));
 	conf_free(&conf);
 	assert_null(conf);
 	conf_free(&conf);
@@ -378,7 +379,6 @@ the_environment_beats_the_file(void **state)
 	assert_int_equal(conf->profiles, 2);
 	assert_null(conf_ignored_variable(conf, 0));
 	assert_false(conf->memory_guard);
-	assert_null(conf_idle_key(conf, 0));
 	conf_free(&conf);
 }
 
@@ -402,11 +402,6 @@ variables_find_their_app(void **state)
 	    "127.0.0.1:9229");
 	assert_string_equal(conf_find_app(conf, "X")->inspector, "h:2");
 	assert_int_equal(conf_find_app(conf, "x.y-z")->drain_ms, 1000);
-	/* In the table's order, whatever the apps' is. */
-	assert_string_equal(conf_idle_key(conf, 0), "[app my_app] pid");
-	assert_string_equal(conf_idle_key(conf, 1), "[app tincoin] drain");
-	assert_string_equal(conf_idle_key(conf, 2), "[app x.y-z] drain");
-	assert_null(conf_idle_key(conf, 3));
 	conf_free(&conf);
 }
 
@@ -605,7 +600,7 @@ json_has_every_key(void **state)
 	buf_init(&b, 100000);
 	assert_ok(conf_show_json(conf, &b, &err), err);
 	assert_ok(json_parse(buf_str(&b), b.len, &json, &err), err);
-	assert_int_equal(json_count(json), 30);
+	assert_int_equal(json_count(json), 32);
 	for (row = json_first(json); row != NULL; row = json_next(row)) {
 		const char *key = json_string(json_get(row, "key"));
 		const char *value = json_string(json_get(row, "value"));

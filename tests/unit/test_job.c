@@ -274,6 +274,28 @@ profiles_are_limited(void **state)
 	assert_ok(try_create(f, &profile, &job, &err), err);
 }
 
+/* A worker's snapshot keeps others away, and has its name, but is none that the
+ * drop-in addresses speak of. */
+static void
+worker_has_its_own(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
+	struct fixture *f = *state;
+	struct job job, other;
+	struct err err;
+
+	order.worker = "12";
+	assert_ok(try_create(f, &order, &job, &err), err);
+	assert_string_equal(job.worker, "12");
+	assert_non_null(strstr(job.artifact_name, "Z-worker12.heapsnapshot"));
+	assert_string_equal(get(f, job.id).worker, "12");
+	assert_err(job_newest_snapshot(f->db, f->dir, APP, POD, &other, &err),
+	    err, ERR_NOT_FOUND, APP);
+	order.worker = NULL;
+	assert_err(try_create(f, &order, &other, &err), err, ERR_CONFLICT,
+	    job.id);
+}
+
 static void
 unaccepted_failure_leaves_no_trace(void **state)
 {
@@ -493,6 +515,7 @@ main(void)
 		TEST(one_snapshot_excludes_everything),
 		TEST(forked_snapshot_lets_profiles_be),
 		TEST(profiles_are_limited),
+		TEST(worker_has_its_own),
 		TEST(unaccepted_failure_leaves_no_trace),
 		TEST(discard_takes_nothing_else),
 		TEST(unknown_jobs_are_not_found),

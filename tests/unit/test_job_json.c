@@ -54,6 +54,7 @@ json_of_a_queued_profile(void **state)
 	order.interval_us = 100;
 	order.method = METHOD_STREAM;
 	order.force = true;
+	order.worker = "3";
 	assert_ok(try_create(f, &order, &job, &err), err);
 	json = json_of(&job, text);
 	assert_string_equal(json_string(json_get(json, "id")), job.id);
@@ -62,7 +63,8 @@ json_of_a_queued_profile(void **state)
 	    "\"method\":\"stream\",\"attempts\":[],\"objectIds\":null,"
 	    "\"progress\":{\"done\":null,\"total\":null,\"unit\":null,"
 	    "\"bytes\":0,\"estimated\":false},\"options\":{\"durationMs\":2000,"
-	    "\"intervalUs\":100,\"force\":true,\"method\":\"stream\"},"
+	    "\"intervalUs\":100,\"force\":true,\"method\":\"stream\","
+	    "\"worker\":\"3\"},"
 	    "\"requestedBy\":\"ci\",\"createdAt\":\"2");
 	assert_text(text, "\"startedAt\":null,\"finishedAt\":null,"
 	    "\"expiresAt\":null,\"target\":{\"pid\":null,\"node\":null},"

@@ -17,6 +17,7 @@
 #include "file.h"
 #include "keeper.h"
 #include "link.h"
+#include "opening.h"
 #include "service.h"
 
 #define ORPHAN "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77"
@@ -751,6 +752,69 @@ test_exchange(void **state)
 	AWAIT(service_is_ready(service));
 }
 
+/* Those of the started that are there still; signal: send it to them, or 0. */
+static size_t
+visit_children(int signal)
+{
+	size_t i, len = 0;
+
+	for (i = 0; i < started_len; i++)
+		len += kill(started[i], signal) == 0;
+	return len;
+}
+
+/* What a process leaves that opened an inspector, and was killed. */
+static struct opening_lock *
+open_inspector(const char *app)
+{
+	struct opening opening = { .signaled_ms = clock_utc_ms() };
+	struct opening_lock *lock = NULL;
+	struct err err;
+
+	assert_ok(proc_self(&opening.proc, &err), err);
+	assert_true(port_parse("127.0.0.1", 9229, &opening.port));
+	assert_ok(opening_lock(site.state_dir, app, 0, &lock, &err), err);
+	assert_ok(opening_use(lock, &err), err);
+	assert_ok(opening_write(lock, &opening, &err), err);
+	opening_share(lock);
+	return lock;
+}
+
+/* An inspector that nobody uses any more is closed, by a process of its own. */
+static void
+test_left_open(void **state)
+{
+	struct opening_lock *used = open_inspector("forked"), *left;
+	struct service_end end;
+	const char *text;
+
+	(void)state;
+	left = open_inspector("app");
+	keeper_once(service);
+	assert_int_equal(started_len, 0);
+	opening_unlock(&left);
+	set_swept(-61);
+	keeper_once(service);
+	assert_int_equal(started_len, 1);
+	assert_int_equal(visit_children(SIGKILL), 1);
+	/* And by a pool. */
+	log_setup(LOG_WARN, LOG_LOGFMT);
+	front_begin_log();
+	left = open_inspector("app");
+	start_keeper();
+	AWAIT(strstr(front_read_log(), "what closes the inspector of app app "
+	    "was killed by signal 9") != NULL);
+	AWAIT(service_is_ready(service));
+	keeper_free(&keeper);
+	text = front_end_log();
+	log_setup(LOG_ERROR, LOG_LOGFMT);
+	assert_int_equal(occurrences(text, "level=warn module=keeper"), 1);
+	assert_int_equal(started_len, 1);
+	assert_false(service_reap(service, &end));
+	opening_unlock(&left);
+	opening_unlock(&used);
+}
+
 /* One that is shared is swept once, and one that is not there is no fault. */
 static void
 test_no_exchange(void **state)
@@ -773,17 +837,6 @@ test_no_exchange(void **state)
 	set_swept(-61);
 	keeper_once(service);
 	assert_int_equal(exchange_sweeps, 2);
-}
-
-/* Those of the started that are there still; signal: send it to them, or 0. */
-static size_t
-visit_children(int signal)
-{
-	size_t i, len = 0;
-
-	for (i = 0; i < started_len; i++)
-		len += kill(started[i], signal) == 0;
-	return len;
 }
 
 /* A look that hangs is ended; a capture may take its time. */
@@ -1088,6 +1141,7 @@ main(void)
 		TEST(test_orphan_stays),
 		TEST(test_litter_stays),
 		TEST(test_late_look),
+		TEST(test_left_open),
 		TEST(test_exchange),
 		TEST(test_no_exchange),
 		TEST(test_bad_exchange),

@@ -69,6 +69,7 @@ look_of_all(void)
 	struct look look = look_of_nothing();
 
 	look.is_reachable = true;
+	look.is_activated = true;
 	look.facts.pid = 7;
 	(void)str_copy(look.facts.node, sizeof(look.facts.node), "v20.20.2");
 	look.facts.rss_bytes = 100;
@@ -119,17 +120,18 @@ revision_of(struct db *db, const char *app)
 }
 
 /* The answer as text. */
+#define TEXT_MAX 32768
 static void
-get_text(struct db *db, const char *app, char out[4096])
+get_text(struct db *db, const char *app, char out[TEXT_MAX])
 {
 	struct json *object = NULL;
 	struct buf text;
 	struct err err;
 
-	buf_init(&text, 4095);
+	buf_init(&text, TEXT_MAX - 1);
 	assert_ok(look_get(db, app, POD, LOOK_FRESH_MS, &object, &err), err);
 	assert_ok(json_print(object, &text, &err), err);
-	(void)str_copy(out, 4096, buf_str(&text));
+	(void)str_copy(out, TEXT_MAX, buf_str(&text));
 	buf_fini(&text);
 	json_free(&object);
 }
@@ -141,7 +143,7 @@ one_looks_and_all_are_told(void **state)
 	struct fixture *f = *state;
 	struct json *object = NULL;
 	int64_t revision = 5;
-	char text[4096];
+	char text[TEXT_MAX];
 	struct err err;
 
 	assert_err(look_revision(f->db, APP, POD, &revision, &err), err,
@@ -181,7 +183,7 @@ late_answers_count(void **state)
 {
 	const struct look look = look_of_all();
 	struct fixture *f = *state;
-	char text[4096];
+	char text[TEXT_MAX];
 
 	begin(f->db, APP, true, 1);
 	clock_shift_ms = LOOK_FRESH_MS + 200;
@@ -269,7 +271,7 @@ reading_needs_no_lock(void **state)
 	const struct look look = look_of_all();
 	struct fixture *f = *state;
 	struct db *other = open_other(f);
-	char text[4096];
+	char text[TEXT_MAX];
 	struct err err;
 
 	begin(f->db, APP, true, 1);
@@ -342,13 +344,13 @@ json_of_what_is_known(void **state)
 {
 	const struct look look = look_of_all();
 	struct fixture *f = *state;
-	char text[4096];
+	char text[TEXT_MAX];
 
 	put(f->db, APP, &look);
 	get_text(f->db, APP, text);
 	assert_string_equal(text, "{\"app\":\"" APP "\",\"pod\":\"" POD "\","
 	    "\"inspector\":{\"address\":\"127.0.0.1:9229\",\"reachable\":true,"
-	    "\"activated\":false},\"node\":\"v20.20.2\",\"pid\":7,"
+	    "\"activated\":true},\"node\":\"v20.20.2\",\"pid\":7,"
 	    "\"memory\":{\"heapUsedBytes\":60,\"rssBytes\":100,"
 	    "\"limitBytes\":1000,\"availableBytes\":0},\"methods\":["
 	    "{\"method\":\"fork\",\"usable\":false,\"reason\":"
@@ -359,12 +361,47 @@ json_of_what_is_known(void **state)
 	    "\"freezeMs\":0},\"workers\":[]}");
 }
 
+/* The oldest by their number, whatever the order is that they are told in. */
+static void
+json_of_workers(void **state)
+{
+	struct look look = look_of_nothing();
+	struct fixture *f = *state;
+	struct cdp_worker worker;
+	char text[TEXT_MAX];
+	char id[64];
+	const char *at;
+	int i;
+
+	memset(worker.title, '"', sizeof(worker.title) - 1);
+	worker.title[sizeof(worker.title) - 1] = '\0';
+	for (i = 0; i < 2 * LOOK_WORKERS; i++) {
+		(void)snprintf(worker.id, sizeof(worker.id), "%d",
+		    i * 37 % (2 * LOOK_WORKERS) + 1);
+		look_add_worker(&look, &worker);
+	}
+	assert_int_equal(look.workers_len, LOOK_WORKERS);
+	look.workers[1].title[0] = '\0';
+	/* All of it has room in the row. */
+	put(f->db, APP, &look);
+	get_text(f->db, APP, text);
+	at = strstr(text, "\"workers\":[{\"id\":\"1\",\"title\":\"\\\"\\\"");
+	assert_non_null(at);
+	assert_non_null(strstr(at, "},{\"id\":\"2\",\"title\":\"\"},{"));
+	for (i = 1; i <= LOOK_WORKERS; i++) {
+		(void)snprintf(id, sizeof(id), "{\"id\":\"%d\",", i);
+		at = strstr(at, id);
+		assert_non_null(at);
+	}
+	assert_null(strstr(at + 2, "\"id\""));
+}
+
 static void
 json_of_what_is_not(void **state)
 {
 	struct look look = look_of_nothing();
 	struct fixture *f = *state;
-	char text[4096];
+	char text[TEXT_MAX];
 
 	put(f->db, APP, &look);
 	get_text(f->db, APP, text);
@@ -395,7 +432,7 @@ session_address_is_a_secret(void **state)
 	};
 	struct look look = look_of_nothing();
 	struct fixture *f = *state;
-	char text[4096], want[100];
+	char text[TEXT_MAX], want[100];
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -429,6 +466,12 @@ longest_answer_is_kept(void **state)
 	memset(look.facts.node, '\xff', sizeof(look.facts.node) - 1);
 	memset(look.address, '"', sizeof(look.address) - 1);
 	look.facts.heap_used_bytes = INT64_MAX;
+	look.workers_len = LOOK_WORKERS;
+	for (i = 0; i < LOOK_WORKERS; i++) {
+		memset(&look.workers[i], '"', sizeof(look.workers[i]));
+		look.workers[i].id[CDP_WORKER_ID_MAX - 1] = '\0';
+		look.workers[i].title[CDP_WORKER_TITLE_MAX - 1] = '\0';
+	}
 	put(f->db, APP, &look);
 	assert_ok(look_get(f->db, APP, POD, LOOK_FRESH_MS, &object, &err),
 	    err);
@@ -448,7 +491,7 @@ damaged_answers_are_told(void **state)
 	const struct look look = look_of_all();
 	struct fixture *f = *state;
 	struct json *object = NULL;
-	char sql[200], text[4096];
+	char sql[200], text[TEXT_MAX];
 	struct err err;
 	size_t i;
 
@@ -521,6 +564,7 @@ main(void)
 		STOPPED(reading_needs_no_lock),
 		STOPPED(one_of_many_is_sent),
 		STOPPED(json_of_what_is_known),
+		STOPPED(json_of_workers),
 		STOPPED(json_of_what_is_not),
 		STOPPED(session_address_is_a_secret),
 		STOPPED(longest_answer_is_kept),

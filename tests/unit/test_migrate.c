@@ -193,6 +193,26 @@ foreign_versions_are_refused(void **state)
 	assert_int_equal(version(f->db), -1);
 }
 
+static void
+looking_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seen = 99;
+	struct err err;
+
+	assert_ok(migrate_look(f->db, &seen, &err), err);
+	assert_int_equal(seen, 0);
+	assert_ok(migrate_run(f->db, &err), err);
+	assert_ok(db_exec(f->db, "PRAGMA user_version = 2", &err), err);
+	assert_ok(migrate_look(f->db, &seen, &err), err);
+	assert_int_equal(seen, 2);
+	assert_int_equal(version(f->db), 2);
+	assert_ok(db_exec(f->db, "PRAGMA user_version = 4", &err), err);
+	assert_err(migrate_look(f->db, &seen, &err), err, ERR_STORE,
+	    "schema version 4, this podprof knows versions up to 3");
+	assert_int_equal(seen, 2);
+}
+
 static void *
 thread_main(void *path)
 {
@@ -276,6 +296,8 @@ main(void)
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(foreign_versions_are_refused,
 		    setup, teardown),
+		cmocka_unit_test_setup_teardown(looking_changes_nothing, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(
 		    many_at_once_run_each_step_once, setup, teardown),
 	};

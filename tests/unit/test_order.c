@@ -57,6 +57,24 @@ test_profile(void **state)
 }
 
 static void
+test_worker(void **state)
+{
+	struct order order;
+	struct err err;
+
+	(void)state;
+	assert_ok(parse("{\"kind\":\"cpu-profile\"}", &order, &err), err);
+	assert_string_equal(order.worker, "");
+	assert_ok(parse("{\"worker\":\"1234567890123456789\","
+	    "\"kind\":\"cpu-profile\"}", &order, &err), err);
+	assert_string_equal(order.worker, "1234567890123456789");
+	assert_ok(parse("{\"kind\":\"heap-snapshot\",\"worker\":\"3\","
+	    "\"method\":\"stream\",\"force\":true}", &order, &err), err);
+	assert_string_equal(order.worker, "3");
+	assert_int_equal(order.method, METHOD_STREAM);
+}
+
+static void
 test_refused(void **state)
 {
 	static const struct {
@@ -116,8 +134,20 @@ test_refused(void **state)
 		    "force: must be true or false" },
 		{ "{\"kind\":\"heap-snapshot\",\"force\":null}", "force" },
 		{ "{\"kind\":\"heap-snapshot\",\"force\":\"true\"}", "force" },
-		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"1\"}",
-		    "worker: worker threads are not available" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":1}",
+		    "worker: must be the id of a worker thread" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":null}", "worker" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"\"}", "worker" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"1 \"}", "worker" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"-1\"}", "worker" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":"
+		    "\"12345678901234567890\"}", "worker" },
+		{ "{\"kind\":\"heap-snapshot\",\"worker\":\"1\","
+		    "\"method\":\"fork\"}",
+		    "method: fork is a way to take a heap-snapshot of the main "
+		    "thread" },
+		{ "{\"kind\":\"heap-snapshot\",\"method\":\"direct\","
+		    "\"worker\":\"1\"}", "method: direct" },
 		{ "{\"kind\":\"heap-snapshot\",\"x\xff\":1}", "UTF-8" },
 	};
 	struct order order = { .duration_ms = 4711 };
@@ -154,6 +184,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_profile),
+		cmocka_unit_test(test_worker),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_deep),
 	};

@@ -191,7 +191,7 @@ test_problems(void **state)
 {
 	static const int statuses[] = { 0, 500, 500, 400, 401, 403, 404, 405,
 		406, 409, 410, 412, 413, 415, 416, 422, 425, 429, 502, 503,
-		504, 502, 503, 507, 500 };
+		504, 502, 503, 507, 500, 503 };
 	static const struct conf conf = { .pod = "pod-1" };
 	struct request *request;
 	struct answer answer;

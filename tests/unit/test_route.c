@@ -698,6 +698,30 @@ test_limits(void **state)
 	assert_int_equal(spawns, 1);
 }
 
+/* Of captures in a minute: Retry-After tells when the next may be begun. */
+static void
+test_rates(void **state)
+{
+	(void)state;
+	site.conf.token_captures = 1;
+	get("/forked/private/papi/getCpuProfile", NULL);
+	assert_int_equal(spawns, 1);
+	get(PAPI "/getCpuProfile", NULL);
+	expect_problem(429, "limit",
+	    "oda has begun 1 captures within a minute");
+	assert_in_range(call.answer.retry_after_s, 55, 60);
+	get(PAPI "/takeMemorySnapshot", NULL);
+	expect_problem(429, "limit", "token_captures");
+	assert_int_equal(spawns, 1);
+	site.conf.token_captures = 600;
+	site.conf.app_captures = 1;
+	get("/forked/private/papi/getCpuProfile", NULL);
+	expect_problem(429, "limit", "[limits] app_captures");
+	assert_in_range(call.answer.retry_after_s, 55, 60);
+	get(PAPI "/getCpuProfile", NULL);
+	assert_int_equal(spawns, 2);
+}
+
 static void
 post(const char *type, const char *body)
 {
@@ -875,8 +899,11 @@ test_probes(void **state)
 	expect_problem(503, "state", "log");
 	assert_true(call.answer.retry_after_s > 0);
 	service_set_ready(service, NULL);
-	begin_call("GET", "/readyz", "app=app", NULL, NULL, NULL);
+	begin_call("GET", "/readyz", NULL, NULL, NULL, NULL);
 	expect_status(200);
+	/* That has to be found out: see handle_probe.c. */
+	begin_call("GET", "/readyz", "app=app", NULL, NULL, NULL);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 	begin_call("GET", "/readyz", "app=nope", NULL, NULL, NULL);
 	expect_problem(404, "not-found", "nope");
 	assert_null(json_get(call.json, "pod"));
@@ -938,6 +965,7 @@ main(void)
 		TEST(test_durations),
 		TEST(test_profile),
 		TEST(test_limits),
+		TEST(test_rates),
 		TEST(test_create),
 		TEST(test_list),
 		TEST(test_job),

@@ -342,6 +342,33 @@ what_cannot_be_added_changes_nothing(void **state)
 	    ERR_STORE, "the directory");
 }
 
+/* What is replaced is the file, wherever it is, and not the link to it. */
+static void
+links_are_followed(void **state)
+{
+	static const char text[] = "a:viewer:" ABC_SHA256 "\n";
+	char target[300];
+	struct stat st;
+	struct err err;
+
+	(void)state;
+	write_tokens(text, strlen(text));
+	(void)snprintf(target, sizeof(target), "%s/elsewhere", dir);
+	/* rename(2) itself is watched here. */
+	assert_int_equal(link(path, target), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(target, path), 0);
+	assert_ok(token_add(path, "b:operator:" EMPTY_SHA256, &err), err);
+	assert_content("a:viewer:" ABC_SHA256 "\nb:operator:" EMPTY_SHA256
+	    "\n");
+	assert_ok(token_remove(path, "a", &err), err);
+	assert_content("b:operator:" EMPTY_SHA256 "\n");
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(lstat(target, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+}
+
 static void
 a_full_file_takes_no_more(void **state)
 {
@@ -457,6 +484,7 @@ main(void)
 		WITH_DIR(made_tokens_are_random_and_match),
 		WITH_DIR(lines_are_added_at_the_end),
 		WITH_DIR(what_cannot_be_added_changes_nothing),
+		WITH_DIR(links_are_followed),
 		WITH_DIR(a_full_file_takes_no_more),
 		WITH_DIR(the_group_matters_to_root_only),
 		WITH_DIR(a_line_is_taken_out),

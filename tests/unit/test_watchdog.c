@@ -111,6 +111,7 @@ struct fixture {
 	/* Of the next charge. */
 	bool is_patient;
 	int session;
+	const char *parting;	/* NULL: none */
 };
 
 static int
@@ -276,8 +277,8 @@ live(const struct fixture *f, live_fn *then, int ready)
 		_exit(4);
 	/* As it is before the app has opened it: nobody reads. */
 	(void)close(fd);
-	if (watchdog_start(f->is_patient ? "" : f->dir, f->session, &watchdog,
-		&err) != 0) {
+	if (watchdog_start(f->is_patient ? "" : f->dir, f->session,
+		f->parting != NULL ? f->parting : "", &watchdog, &err) != 0) {
 		log_error("test", "%s", err.msg);
 		_exit(5);
 	}
@@ -528,6 +529,46 @@ session_is_kept_until_quiet(void **state)
 	(void)close(app);
 }
 
+/* The last word is said once the capture is dead, as a WebSocket message. */
+static void
+parting_is_said(void **state)
+{
+	static const char frame[] = "\x81\x87\0\0\0\0parting";
+	struct fixture *f = *state;
+	struct charge charge;
+	char got[64];
+	int app;
+
+	f->parting = "parting";
+	app = make_session(f, live_in_beats, &charge);
+	nap();
+	assert_int_equal(recv(app, got, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(kill(charge.pid, SIGKILL), 0);
+	assert_int_equal(await(charge.pid), SIGKILL);
+	assert_int_equal(recv(app, got, sizeof(frame) - 1, MSG_WAITALL),
+	    sizeof(frame) - 1);
+	assert_memory_equal(got, frame, sizeof(frame) - 1);
+	(void)close(app);
+	assert_int_equal(await(charge.watchdog), 0);
+}
+
+/* Where the app is gone, there is nobody to tell. */
+static void
+parting_in_vain_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct charge charge;
+	int app;
+
+	f->parting = "parting";
+	app = make_session(f, live_in_beats, &charge);
+	(void)close(app);
+	assert_int_equal(kill(charge.pid, SIGKILL), 0);
+	assert_int_equal(await(charge.pid), SIGKILL);
+	assert_int_equal(await(charge.watchdog), 0);
+	assert_non_null(strstr(said(f), "goes on until that ends"));
+}
+
 static void
 session_that_the_app_ends_is_over(void **state)
 {
@@ -586,7 +627,7 @@ stop_leaves_nothing(void **state)
 
 	assert_ok(exchange_create(f->dir, JOB, &exchange, &err), err);
 	fds = count("/proc/self/fd");
-	assert_ok(watchdog_start(f->dir, -1, &watchdog, &err), err);
+	assert_ok(watchdog_start(f->dir, -1, "", &watchdog, &err), err);
 	pid = watchdog_of(getpid());
 	assert_true(pid > 0);
 	watchdog_beat(watchdog);
@@ -661,29 +702,29 @@ failure_to_start_is_told(void **state)
 	struct err err;
 
 	socketpair_errno = EMFILE;
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL,
 	    "cannot start the watchdog: socketpair: Too many open files");
 	socketpair_errno = 0;
 	spawn_errno = EAGAIN;
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL,
 	    "cannot start the watchdog: /proc/self/exe: Resource temporarily");
 	spawn_errno = 0;
 	instead = "/bin/true";
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL, "the watchdog ended at once");
 	instead = "/nonexistent";
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL, "No such file");
 	instead = NULL;
 	calloc_fails = true;
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL, "no memory");
 	calloc_fails = false;
 	/* A program that did not see that it is one. */
 	program_invocation_name = (char[]){"podprof-watchdog"};
-	assert_err(watchdog_start(f->dir, -1, &watchdog, &err), err,
+	assert_err(watchdog_start(f->dir, -1, "", &watchdog, &err), err,
 	    ERR_INTERNAL, "a watchdog has none");
 	program_invocation_name = name;
 	assert_null(watchdog);
@@ -700,7 +741,7 @@ lost_watchdog_is_told_once(void **state)
 	struct err err;
 	pid_t pid;
 
-	assert_ok(watchdog_start(f->dir, -1, &watchdog, &err), err);
+	assert_ok(watchdog_start(f->dir, -1, "", &watchdog, &err), err);
 	pid = watchdog_of(getpid());
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (warnings == 0 && clock_mono_ms() < start_ms + WAIT_MS) {
@@ -726,7 +767,8 @@ static int
 run_late(const char *dir, const char *log)
 {
 	char *argv[] = {(char[]){"podprof-watchdog"}, (char[]){"--watchdog"},
-	    strdup(dir), (char[]){"logfmt"}, (char[]){""}, (char[]){JOB}, NULL};
+	    strdup(dir), (char[]){"logfmt"}, (char[]){""}, (char[]){JOB},
+	    (char[]){""}, NULL};
 	int fds[2], status, fd;
 	pid_t pid;
 
@@ -742,7 +784,7 @@ run_late(const char *dir, const char *log)
 		if (dup2(fds[1], 0) != 0 || dup2(fd, 2) != 2)
 			_exit(98);
 		closefrom(3);
-		_exit(watchdog_main(6, argv));
+		_exit(watchdog_main(7, argv));
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	(void)close(fds[0]);
@@ -804,6 +846,8 @@ main(int argc, char *argv[])
 		TEST(silence_is_told_from_life),
 		TEST(session_is_kept_until_quiet),
 		TEST(session_that_the_app_ends_is_over),
+		TEST(parting_is_said),
+		TEST(parting_in_vain_is_told),
 		TEST(works_without_pidfd),
 		TEST(stop_leaves_nothing),
 		TEST(it_has_nothing_of_ours),

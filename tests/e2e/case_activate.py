@@ -1,0 +1,463 @@
+"""Apps without --inspect: podprof opens their inspector by SIGUSR1 for as long
+as a job needs it, and no longer, whatever becomes of anybody meanwhile."""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import time
+
+from harness import (APP, FINAL, SERVICE, TOP, Process, Site, activate,
+                     as_user, check, equal, error_is, in_parallel, until)
+from stress import Load
+
+# Inspectors that a killed capture left open are closed within so many seconds.
+CLOSED_WITHIN = 12
+
+
+class ClosedApp:
+    """An app whose inspector is closed, of podprof's own user.
+
+    more    the script's own arguments; of closed-app.js: what it does
+    args    Node's own
+    """
+
+    def __init__(self, run, *more, script="closed-app.js", node=None, args=(),
+                 user=SERVICE, env=None, port=None):
+        shutil.copy(TOP / "tests/e2e" / script, run.dir)
+        self.port = port or run.port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.dir = run.subdir("app", user)
+        self.process = Process(
+            [*as_user(user), node or run.node, f"--inspect-port={self.port}",
+             *args, run.dir / script, *more],
+            self.dir / "log", cwd=self.dir, env=env)
+        self.pid = self.process.pid
+        found = until(lambda: re.search(
+            r"ready|listening on (http://\S+)", self.process.text()), 60,
+            f"{self.process.log} says that it is ready")
+        self.url = found.group(1)
+
+    def log_has(self, text):
+        return self.process.text().count(text)
+
+    def close(self):
+        self.process.kill()
+
+
+def listening():
+    """(port, inode) of each socket of this machine that listens."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                found.add((int(fields[1].rsplit(":", 1)[1], 16), fields[9]))
+    return found
+
+
+def is_open(port):
+    return any(number == port for number, _ in listening())
+
+
+def ports_of(pid):
+    """Where a process listens."""
+    sockets = {f"socket:[{inode}]": port for port, inode in listening()}
+    found = []
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(fd) in sockets:
+                found.append(sockets[os.readlink(fd)])
+    return sorted(found)
+
+
+def conf_of(**pids):
+    return {f"app {name}": {"activate": "sigusr1", "pid": pid}
+            for name, pid in pids.items()}
+
+
+@contextlib.contextmanager
+def site_of(run, apps, conf=None, **more):
+    """A site of apps that are activated; all are closed at the end."""
+    site = Site(run, "nginx", fakes=0, apps={
+        name: app.address for name, app in apps.items()},
+        conf=conf or conf_of(**{name: app.pid for name, app in apps.items()}),
+        **more)
+    try:
+        yield site.start()
+    finally:
+        site.close()
+        for app in apps.values():
+            app.close()
+
+
+def profile(site, app, milliseconds, **more):
+    return site.post_job(app, "cpu-profile", durationMs=milliseconds,
+                         **more).expect(202).json()["id"]
+
+
+def succeeds(site, app, job_id):
+    job = site.wait_job(app, job_id)
+    equal(job["state"], "succeeded", f"state, {job['error']}")
+    return job
+
+
+def refused(site, app, status, kind, detail):
+    """A capture is, in words; at once, where this machine is not so busy that
+    the request did not wait for that."""
+    reply = site.post_job(app, "cpu-profile", durationMs=200)
+    if reply.status == 202:
+        job = site.wait_job(app, reply.json()["id"])
+        error_is(job, kind, detail)
+        site.papi(app, f"jobs/{job['id']}", "DELETE").expect(204)
+    else:
+        reply.problem(status, kind, detail)
+    equal(site.jobs(app), [], "jobs that are left")
+
+
+def held_open(site, app):
+    """A job that lasts until it is ended."""
+    job_id = profile(site, app, 60000)
+
+    def is_profiled():
+        job = site.job(app, job_id)
+        check(job["state"] not in FINAL, f"it is over: {job['error']}")
+        return job["phase"] == "profiling"
+    until(is_profiled, 30, f"{app} is profiled")
+    return job_id
+
+
+def ended(site, name, app, job_id):
+    """It is canceled, and the inspector closed then."""
+    site.papi(name, f"jobs/{job_id}", "DELETE").expect(202)
+    equal(site.wait_job(name, job_id)["state"], "canceled", "state")
+    until(lambda: not is_open(app.port), CLOSED_WITHIN, f"{name} is closed")
+
+
+def target_of(site, app, reachable, activated):
+    """What is known of it, once that is so: an answer is shared for a
+    second."""
+    wanted = {"reachable": reachable, "activated": activated}
+
+    def look():
+        target = site.papi(app, "target").expect(200).json()
+        return target if wanted.items() <= target["inspector"].items() else \
+            None
+    return until(look, 4, f"inspector of {app}: {wanted}", every=0.2)
+
+
+def closed_again(site, app, port):
+    check(not is_open(port), f"port {port} of {app} is open")
+    return target_of(site, app, False, False)
+
+
+def profiled_while_pegged(site, name, app):
+    """Through the API, and the port is open only meanwhile."""
+    equal(ports_of(app.pid), [], "ports before")
+    equal(closed_again(site, name, app.port)["pid"], app.pid, "pid")
+    equal(ports_of(app.pid), [], "ports after a look")
+    holder = held_open(site, name)
+    equal(ports_of(app.pid), [app.port], "ports meanwhile")
+    target_of(site, name, True, True)
+    ended(site, name, app, holder)
+    job_id = profile(site, name, 700)
+    job = succeeds(site, name, job_id)
+    equal(ports_of(app.pid), [], "ports after")
+    equal(job["target"]["pid"], app.pid, "the job's pid")
+    data = site.papi(name, f"jobs/{job_id}/artifact").expect(200).json()
+    hot = {node["id"] for node in data["nodes"]
+           if node["callFrame"]["functionName"] in ("turn", "turnForEver")}
+    share = sum(sample in hot for sample in data["samples"]) / \
+        len(data["samples"])
+    check(share > 0.6, f"only {share:.0%} of the samples are in the loop")
+    closed_again(site, name, app.port)
+    check(app.process.alive(), "the app is dead")
+
+
+@activate("activate: an app that is pegged at 100 % CPU is profiled, on each "
+          "Node; no port is open before and after")
+def _(run):
+    apps = {f"n{number}": ClosedApp(run, "pegged", node=node)
+            for number, node in run.nodes.items()}
+    with site_of(run, apps) as site:
+        in_parallel({name: lambda n=name, a=app: profiled_while_pegged(
+            site, n, a) for name, app in apps.items()})
+
+
+@activate("activate: jobs at once share what one of them opened, the last "
+          "closes it, and a snapshot can be taken, on each Node")
+def _(run):
+    apps = {f"n{number}": ClosedApp(run, "idle", node=node)
+            for number, node in run.nodes.items()}
+
+    def shared(name):
+        app = apps[name]
+        first, second = in_parallel([lambda: held_open(site, name),
+                                     lambda: profile(site, name, 300)])
+        succeeds(site, name, second)
+        equal(ports_of(app.pid), [app.port], "ports after the first")
+        job = site.wait_job(name, site.post_job(
+            name, "heap-snapshot", method="stream").expect(202).json()["id"])
+        equal(job["state"], "succeeded", f"state, {job['error']}")
+        equal(ports_of(app.pid), [app.port], "ports after the second")
+        ended(site, name, app, first)
+        target_of(site, name, False, False)
+        equal(app.log_has("Debugger listening on"), 1, "times it was opened")
+        check(app.process.alive(), "the app is dead")
+    with site_of(run, apps) as site:
+        in_parallel({name: lambda n=name: shared(n) for name in apps})
+
+
+@activate("activate: an inspector that was open before is used, and never "
+          "closed")
+def _(run):
+    app = ClosedApp(run, "idle", args=["--inspect"])
+    with site_of(run, {"open": app}) as site:
+        target_of(site, "open", True, False)
+        for _ in range(2):
+            succeeds(site, "open", profile(site, "open", 200))
+        equal(ports_of(app.pid), [app.port], "ports")
+        equal(app.log_has("Debugger listening on"), 1, "times it was opened")
+
+
+@activate("activate: whoever is killed, the inspector is closed")
+def _(run):
+    apps = {"one": ClosedApp(run, "idle"), "two": ClosedApp(run, "pegged")}
+    with site_of(run, apps) as site:
+        jobs = {name: held_open(site, name) for name in apps}
+        for name, app in apps.items():
+            equal(ports_of(app.pid), [app.port], f"ports of {name}")
+        # One capture alone; then the other together with the pool.
+        for pid in site.captures(jobs["one"]):
+            os.kill(pid, signal.SIGKILL)
+        job = site.wait_job("one", jobs["one"])
+        error_is(job, "interrupted")
+        until(lambda: not is_open(apps["one"].port), CLOSED_WITHIN,
+              "the first is closed")
+        site.pool.kill()
+        for pid in site.captures(jobs["two"]):
+            os.kill(pid, signal.SIGKILL)
+        check(is_open(apps["two"].port), "the second is closed by nobody")
+        site.start_pool()
+        until(lambda: not is_open(apps["two"].port), CLOSED_WITHIN,
+              "the second is closed")
+        for name, app in apps.items():
+            check(app.process.alive(), f"{name} is dead")
+            succeeds(site, name, profile(site, name, 200))
+            closed_again(site, name, app.port)
+
+
+@activate("activate: the next capture takes over what a killed one opened")
+def _(run):
+    app = ClosedApp(run, "idle")
+    with site_of(run, {"one": app}) as site:
+        job_id = held_open(site, "one")
+        for pid in site.captures(job_id):
+            os.kill(pid, signal.SIGKILL)
+        succeeds(site, "one", profile(site, "one", 300))
+        until(lambda: not is_open(app.port), CLOSED_WITHIN, "it is closed")
+
+
+@activate("activate: an app that dies, or is started anew, in the middle")
+def _(run):
+    app = ClosedApp(run, "idle")
+    pid_file = app.dir / "app.pid"
+    pid_file.write_text(f"{app.pid}\n")
+    with site_of(run, {"one": app}, conf_of(one=pid_file)) as site:
+        job_id = held_open(site, "one")
+        app.close()
+        error_is(site.wait_job("one", job_id), "target-exited")
+        site.papi("one", f"jobs/{job_id}", "DELETE").expect(204)
+        refused(site, "one", 503, "target-unreachable",
+                f"no process {app.pid}")
+        again = ClosedApp(run, "idle", port=app.port)
+        try:
+            pid_file.write_text(f"{again.pid}\nand whatever\n")
+            succeeds(site, "one", profile(site, "one", 200))
+            closed_again(site, "one", app.port)
+        finally:
+            again.close()
+
+
+@activate("activate: what cannot be opened is refused, with the reason")
+def _(run):
+    node = run.nodes["22"]
+    taken = ClosedApp(run, "idle")
+    apps = {
+        "handler": ClosedApp(run, "handler"),
+        "disabled": ClosedApp(run, "idle", node=node,
+                              args=["--disable-sigusr1"]),
+        "options": ClosedApp(run, "idle", node=node, env={
+            "NODE_OPTIONS": "--disable_sigusr1"}),
+        "permission": ClosedApp(run, "idle", node=node, args=[
+            "--experimental-permission", "--allow-fs-read=*",
+            "--allow-fs-write=*"]),
+        "elsewhere": ClosedApp(run, "idle"),
+        "taken": ClosedApp(run, "idle"),
+        "stopped": ClosedApp(run, "idle"),
+        "foreign": ClosedApp(run, "idle", user=APP),
+        "shell": ClosedApp(run, "idle"),
+        "nobody": ClosedApp(run, "idle"),
+        "file": ClosedApp(run, "idle"),
+        "uuid": ClosedApp(run, "idle"),
+    }
+    shell = Process([*as_user(SERVICE), "sleep", "600"], run.dir / "sleep.log")
+    server = ClosedApp(run, "serving", apps["taken"].port)
+    other = run.port()
+    conf = conf_of(**{name: app.pid for name, app in apps.items()})
+    conf["app elsewhere"]["inspector"] = f"127.0.0.1:{other}"
+    conf["app shell"]["pid"] = shell.pid
+    conf["app nobody"]["pid"] = 2 ** 22 + 5
+    conf["app file"]["pid"] = run.dir / "no.pid"
+    conf["app uuid"]["inspector"] = (
+        f"ws://{apps['uuid'].address}/0198c0de-7b1e-4c3a-9f00-5d2e6a1b4c77")
+    os.kill(apps["stopped"].pid, signal.SIGSTOP)
+    refusals = {
+        "handler": (502, "target-refused", "handler of its own"),
+        "disabled": (502, "target-refused", "--disable-sigusr1"),
+        "options": (502, "target-refused", "--disable-sigusr1"),
+        "permission": (502, "target-refused", "--permission"),
+        "elsewhere": (502, "target-refused",
+                      f"opens its inspector at {apps['elsewhere'].address}"),
+        "taken": (502, "target-refused", "inspector"),
+        "stopped": (503, "target-unreachable", "SIGSTOP"),
+        "foreign": (502, "target-refused", f"belongs to user {APP}"),
+        "shell": (502, "target-refused", "not Node"),
+        "nobody": (503, "target-unreachable", "no process"),
+        "file": (503, "target-unreachable", "pid file"),
+        "uuid": (502, "target-refused", "HOST:PORT"),
+    }
+    try:
+        with site_of(run, apps, conf) as site:
+            for name, refusal in refusals.items():
+                refused(site, name, *refusal)
+            equal(apps["handler"].log_has("my own signal"), 1, "signals")
+            # It could be seen only once it was open.
+            until(lambda: not is_open(apps["elsewhere"].port), CLOSED_WITHIN,
+                  "what opened elsewhere is closed")
+            for app in apps.values():
+                check(app.process.alive(), f"dead: {app.process.text()}")
+            check(shell.alive(), "what is not Node got the signal")
+    finally:
+        for process in (taken, server):
+            process.close()
+        shell.kill()
+
+
+def ports_in_a_row(run, count):
+    """The first of so many, all of them ours."""
+    ports = [run.port()]
+    while len(ports) < count:
+        ports.append(run.port())
+        if ports[-1] != ports[-2] + 1:
+            ports = ports[-1:]
+    return ports[0]
+
+
+@activate("activate: workers of a cluster, each an app of its own")
+def _(run):
+    app = ClosedApp(run, "cluster", 2, port=ports_in_a_row(run, 3))
+    files = [app.dir / f"worker-{i}.pid" for i in range(2)]
+    apps = {"primary": app}
+    conf = conf_of(w0=files[0], w1=files[1])
+    # As Node counts: one more for each.
+    for i in range(2):
+        conf[f"app w{i}"]["inspector"] = f"127.0.0.1:{app.port + i + 1}"
+    conf["app primary"] = {"activate": "sigusr1"}
+    with site_of(run, apps, conf) as site:
+        pids = [int(file.read_text()) for file in files]
+        jobs = [profile(site, f"w{i}", 500) for i in range(2)]
+        for i, pid in enumerate(pids):
+            job = succeeds(site, f"w{i}", jobs[i])
+            equal(job["target"]["pid"], pid, "pid")
+            closed_again(site, f"w{i}", app.port + i + 1)
+        # Without pid it is not to be told which is meant.
+        refused(site, "primary", 502, "target-refused", "Set pid")
+
+
+@activate("activate: two apps with one port, one after the other")
+def _(run):
+    one = ClosedApp(run, "idle")
+    apps = {"one": one, "two": ClosedApp(run, "idle", port=one.port)}
+    with site_of(run, apps) as site:
+        job_id = held_open(site, "one")
+        refused(site, "two", 503, "target-unreachable",
+                f"opened the inspector at {one.address} for app one")
+        equal(target_of(site, "two", False, False)["pid"], apps["two"].pid,
+              "pid of two")
+        equal(site.job("one", job_id)["target"]["pid"], one.pid, "pid")
+        ended(site, "one", one, job_id)
+        job = succeeds(site, "two", profile(site, "two", 200))
+        equal(job["target"]["pid"], apps["two"].pid, "pid")
+        closed_again(site, "two", one.port)
+
+
+@activate("activate: an inspector that opens too late is closed")
+def _(run):
+    app = ClosedApp(run, "native", 4)
+    with site_of(run, {"late": app}) as site:
+        (app.dir / "go").touch()
+        until((app.dir / "gone").exists, 10, "it is in a native call")
+        refused(site, "late", 502, "target-refused", "execSync")
+        until(lambda: app.log_has("Debugger listening on"), 20, "it opens")
+        until(lambda: not is_open(app.port), CLOSED_WITHIN, "it is closed")
+        succeeds(site, "late", profile(site, "late", 200))
+        closed_again(site, "late", app.port)
+
+
+@activate("activate: the process is found where there is one of podprof's "
+          "user")
+def _(run):
+    app = ClosedApp(run, "idle")
+    with site_of(run, {"only": app}, {"app only": {
+            "activate": "sigusr1"}}) as site:
+        job = succeeds(site, "only", profile(site, "only", 200))
+        equal(job["target"]["pid"], app.pid, "pid")
+        closed_again(site, "only", app.port)
+
+
+# tests/soak activate
+
+ROUNDS = 20
+
+
+def opened_and_closed(site, name, app):
+    """Two profiles at once, and a snapshot of what has a loop that turns; then
+    it is closed."""
+    jobs = in_parallel([lambda: profile(site, name, 100),
+                        lambda: profile(site, name, 150)])
+    if app.url is not None:
+        jobs.append(site.post_job(name, "heap-snapshot", method="stream",
+                                  force=True).expect(202).json()["id"])
+    for job_id in jobs:
+        succeeds(site, name, job_id)
+    check(app.process.alive(), f"{name} is dead: {app.process.text()[-800:]}")
+    check(not is_open(app.port), f"{name} is open")
+
+
+def again_and_again(run, number, kind, app):
+    with site_of(run, {kind: app}) as site:
+        with contextlib.ExitStack() as stack:
+            load = None if app.url is None else \
+                stack.enter_context(Load(app, 2))
+            began = time.monotonic()
+            for _ in range(ROUNDS):
+                opened_and_closed(site, kind, app)
+            took_s = (time.monotonic() - began) / ROUNDS
+        if load is not None:
+            load.check()
+        print(f"Node {number}, {kind}: {ROUNDS} times, {took_s:.2f} s each, "
+              f"opened {app.log_has('Debugger listening on')} times",
+              flush=True)
+
+
+def activations(run):
+    """Inspectors opened and closed under load, on each Node."""
+    for number, node in sorted(run.nodes.items()):
+        for kind, more, script in (
+                ("pegged", ["pegged"], "closed-app.js"),
+                ("load", ["--workers", "1", "--children"], "load-app.js"),
+                ("busy", ["--heap-mb", "4"], "busy-app.js")):
+            again_and_again(run, number, kind, ClosedApp(
+                run, *more, node=node, script=script))

@@ -1,0 +1,519 @@
+#include "test.h"
+
+#include "activate.h"
+#include "clock.h"
+#include "closed_node.h"
+#include "opening.h"
+#include "port.h"
+
+struct fixture {
+	char dir[256];		/* the state directory, too */
+	char program[400];
+	char inspector[PORT_TEXT_MAX];
+	char pid[16];
+	uint16_t port;
+	struct conf_app app;
+	struct ws *ws;
+	struct activate_order order;
+	struct closed_node node;
+};
+
+/* Added to the wall clock. */
+static int64_t ahead_ms;
+
+int64_t __wrap_clock_utc_ms(void);
+int64_t __real_clock_utc_ms(void);
+
+int64_t
+__wrap_clock_utc_ms(void)
+{
+	return __real_clock_utc_ms() + ahead_ms;
+}
+
+/* One that nobody listens to. */
+static uint16_t
+free_port(void)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	(void)close(fd);
+	return ntohs(address.sin_port);
+}
+
+static int
+set_up(void **state)
+{
+	struct fixture *f = test_calloc(1, sizeof(*f));
+	struct err err;
+
+	test_make_dir(f->dir);
+	closed_node_install(f->dir, "node", f->program);
+	f->port = free_port();
+	(void)snprintf(f->inspector, sizeof(f->inspector), "127.0.0.1:%u",
+	    (unsigned)f->port);
+	assert_ok(ws_new(&f->ws, &err), err);
+	f->app = (struct conf_app){
+		.name = "shop",
+		.inspector = f->inspector,
+		.activate = ACTIVATE_SIGUSR1,
+		.pid = f->pid,
+	};
+	f->order = (struct activate_order){
+		.state_dir = f->dir,
+		.app = &f->app,
+		.ws = f->ws,
+		.deadline_ms = clock_mono_ms() + 30000,
+		.may_open = true,
+	};
+	*state = f;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	ahead_ms = 0;
+	if (f->node.pid != 0)
+		closed_node_stop(&f->node);
+	ws_free(&f->ws);
+	test_remove_dir(f->dir);
+	test_free(f);
+	return 0;
+}
+
+/* The app, which does that when it gets the signal. */
+static void
+start_app(struct fixture *f, const char *what)
+{
+	closed_node_start(&f->node, f->program, what, NULL, NULL);
+	(void)snprintf(f->pid, sizeof(f->pid), "%d", (int)f->node.pid);
+}
+
+/* The app, which opens its inspector at that port then. */
+static void
+start_app_at(struct fixture *f, uint16_t port)
+{
+	char what[8];
+
+	(void)snprintf(what, sizeof(what), "%u", (unsigned)port);
+	start_app(f, what);
+}
+
+static bool
+is_open(uint16_t number)
+{
+	struct port port;
+
+	assert_true(port_parse("127.0.0.1", number, &port));
+	return port_holder(&port) != 0;
+}
+
+/* What it does after it has got the signal. */
+static void
+await_open(uint16_t port)
+{
+	while (!is_open(port))
+		(void)usleep(1000);
+}
+
+static struct activation *
+begin(const struct fixture *f)
+{
+	struct activation *activation = NULL;
+	struct err err;
+
+	assert_ok(activate_begin(&f->order, &activation, &err), err);
+	return activation;
+}
+
+static void
+refuse(const struct fixture *f, enum err_code code, const char *text)
+{
+	struct activation *activation = NULL;
+	struct err err;
+
+	assert_err(activate_begin(&f->order, &activation, &err), err, code,
+	    text);
+	assert_null(activation);
+}
+
+/* Is something told of, for whoever comes next? */
+static bool
+is_told(const struct fixture *f)
+{
+	struct opening_lock *lock = NULL;
+	struct opening opening;
+	struct err err;
+	int rc;
+
+	assert_ok(opening_lock(f->dir, "shop", 0, &lock, &err), err);
+	assert_ok(opening_use(lock, &err), err);
+	rc = opening_read(lock, &opening, &err);
+	opening_unlock(&lock);
+	assert_true(rc >= 0);
+	return rc > 0;
+}
+
+static void
+never_is_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *activation;
+
+	f->app.activate = ACTIVATE_NEVER;
+	activation = begin(f);
+	assert_null(activation);
+	assert_false(activate_is_ours(activation));
+	activate_end(&activation, f->ws);
+}
+
+static void
+the_last_closes(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *first, *second;
+
+	start_app_at(f, f->port);
+	first = begin(f);
+	assert_true(activate_is_ours(first));
+	assert_true(is_open(f->port));
+	/* One that only looks joins, too. */
+	f->order.may_open = false;
+	second = begin(f);
+	assert_true(activate_is_ours(second));
+	activate_end(&first, f->ws);
+	assert_null(first);
+	assert_true(is_open(f->port));
+	assert_true(is_told(f));
+	activate_end(&second, f->ws);
+	assert_false(is_open(f->port));
+	assert_false(is_told(f));
+	closed_node_hear(&f->node, "signal\n");
+	closed_node_hear(&f->node, "closed\n");
+	refuse(f, ERR_TARGET_UNREACHABLE, "is closed; a job opens it");
+	/* And again. */
+	f->order.may_open = true;
+	first = begin(f);
+	closed_node_hear(&f->node, "signal\n");
+	activate_end(&first, f->ws);
+	assert_false(is_open(f->port));
+}
+
+static void
+what_was_open_stays_open(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *activation;
+
+	start_app_at(f, f->port);
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	await_open(f->port);
+	closed_node_hear(&f->node, "signal\n");
+	activation = begin(f);
+	assert_null(activation);
+	activate_end(&activation, f->ws);
+	assert_true(is_open(f->port));
+	/* Nor is it where podprof may not look at the process. */
+	(void)snprintf(f->pid, sizeof(f->pid), "%d", (int)getpid());
+	assert_null(begin(f));
+	assert_true(is_open(f->port));
+	/* But it is not that of a process that is gone. */
+	(void)snprintf(f->pid, sizeof(f->pid), "%d", INT32_MAX);
+	refuse(f, ERR_TARGET_UNREACHABLE, "there is no process");
+	assert_true(is_open(f->port));
+}
+
+static void
+a_handler_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	start_app(f, "idle");
+	refuse(f, ERR_TARGET_REFUSED, "a handler of its own");
+	closed_node_hear(&f->node, "signal\n");
+	/* It may open yet: that is not forgotten, */
+	assert_true(is_told(f));
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_true(is_told(f));
+	/* but not for ever. */
+	ahead_ms = ACTIVATE_LATE_MS + 1000;
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_false(is_told(f));
+}
+
+static void
+what_opens_late_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct opening_lock *lock = NULL;
+	struct opening opening = { .signaled_ms = clock_utc_ms(),
+		.port.ip = in6addr_any, .port.number = f->port };
+	struct err err;
+
+	start_app_at(f, f->port);
+	assert_ok(proc_of(f->node.pid, &opening.proc, &err), err);
+	assert_ok(opening_lock(f->dir, "shop", 0, &lock, &err), err);
+	assert_ok(opening_use(lock, &err), err);
+	assert_ok(opening_write(lock, &opening, &err), err);
+	opening_unlock(&lock);
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_true(is_told(f));
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	await_open(f->port);
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_false(is_told(f));
+	assert_false(is_open(f->port));
+}
+
+/* That is not signalled, and the other's inspector is not touched. */
+static void
+the_port_is_anothers(void **state)
+{
+	struct fixture *f = *state;
+	struct closed_node other;
+	char what[8], holder[40];
+
+	(void)snprintf(what, sizeof(what), "%u", (unsigned)f->port);
+	closed_node_start(&other, f->program, what, NULL, NULL);
+	assert_int_equal(kill(other.pid, SIGUSR1), 0);
+	await_open(f->port);
+	(void)snprintf(holder, sizeof(holder), "listens process %d,",
+	    (int)other.pid);
+	/* Whether it would open its own is no matter. */
+	start_app(f, "deaf");
+	refuse(f, ERR_TARGET_REFUSED, holder);
+	closed_node_stop(&f->node);
+	start_app(f, "idle");
+	refuse(f, ERR_TARGET_REFUSED, holder);
+	assert_true(is_open(f->port));
+	assert_false(is_told(f));
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	closed_node_hear(&f->node, "signal\n");
+	closed_node_stop(&other);
+}
+
+static void
+it_opens_elsewhere(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t port = free_port();
+	char text[64];
+
+	start_app_at(f, port);
+	(void)snprintf(text, sizeof(text), "opens its inspector at "
+	    "127.0.0.1:%u", (unsigned)port);
+	refuse(f, ERR_TARGET_REFUSED, text);
+	assert_false(is_open(port));
+	assert_false(is_told(f));
+	closed_node_hear(&f->node, "signal\n");
+	closed_node_hear(&f->node, "closed\n");
+}
+
+static void
+another_app_has_it(void **state)
+{
+	const struct ws_address elsewhere = { "127.0.0.1", 1 };
+	struct fixture *f = *state;
+	struct ws_address address = { "127.0.0.1", f->port };
+	struct activation *activation;
+	struct err err;
+
+	start_app_at(f, f->port);
+	activation = begin(f);
+	assert_ok(activate_check_other(f->dir, "shop", &address, &err), err);
+	assert_ok(activate_check_other(f->dir, "bank", &elsewhere, &err), err);
+	assert_err(activate_check_other(f->dir, "bank", &address, &err), err,
+	    ERR_TARGET_UNREACHABLE, "for app shop");
+	activate_end(&activation, f->ws);
+	assert_ok(activate_check_other(f->dir, "bank", &address, &err), err);
+}
+
+/* Killed while it is open: whoever comes next takes it over, or closes it. */
+static void
+who_opened_it_is_killed(void **state)
+{
+	struct fixture *f = *state;
+	struct opening_lock *lock = NULL;
+	struct activation *activation;
+	struct err err;
+	int round;
+	pid_t pid;
+
+	start_app_at(f, f->port);
+	for (round = 0; round < 2; round++) {
+		pid = fork();
+		if (pid == 0) {
+			(void)begin(f);
+			for (;;)
+				(void)pause();
+		}
+		assert_true(pid > 0);
+		closed_node_hear(&f->node, "signal\n");
+		await_open(f->port);
+		/* Until it has done all that it has to. */
+		assert_ok(opening_lock(f->dir, "shop", 20000, &lock, &err),
+		    err);
+		opening_unlock(&lock);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_true(is_open(f->port));
+		if (round == 0) {
+			activation = begin(f);
+			assert_true(activate_is_ours(activation));
+			activate_end(&activation, f->ws);
+		} else
+			assert_ok(activate_close(f->dir, "shop", &err), err);
+		closed_node_hear(&f->node, "closed\n");
+		assert_false(is_open(f->port));
+		assert_false(is_told(f));
+	}
+}
+
+static void
+not_while_somebody_works_there(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(f->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct activation *activation;
+	struct err err;
+	int fd;
+
+	start_app_at(f, f->port);
+	activation = begin(f);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	activate_end(&activation, f->ws);
+	assert_true(is_open(f->port));
+	assert_true(is_told(f));
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_true(is_open(f->port));
+	(void)close(fd);
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_false(is_open(f->port));
+	assert_false(is_told(f));
+}
+
+static void
+the_app_is_another_now(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *activation;
+	struct closed_node old;
+
+	start_app_at(f, f->port);
+	old = f->node;
+	activation = begin(f);
+	/* While the old one is used, */
+	start_app_at(f, f->port);
+	refuse(f, ERR_TARGET_UNREACHABLE, "pid is now another");
+	assert_true(is_open(f->port));
+	/* and with its end. */
+	closed_node_stop(&old);
+	activate_end(&activation, f->ws);
+	activation = begin(f);
+	assert_true(activate_is_ours(activation));
+	activate_end(&activation, f->ws);
+	assert_false(is_open(f->port));
+}
+
+static void
+an_address_with_a_uuid(void **state)
+{
+	struct fixture *f = *state;
+	char inspector[128];
+
+	start_app(f, "idle");
+	(void)snprintf(inspector, sizeof(inspector), "ws://%s/0198c0de-7b1e-"
+	    "4c3a-9f00-5d2e6a1b4c77", f->inspector);
+	f->app.inspector = inspector;
+	refuse(f, ERR_TARGET_REFUSED, "needs inspector = HOST:PORT");
+	assert_false(is_told(f));
+}
+
+static int
+give_up(void *ctx, struct err *err)
+{
+	int *calls = ctx;
+
+	(*calls)++;
+	return err_set(err, ERR_CONFLICT, "canceled");
+}
+
+static void
+the_wait_can_be_ended(void **state)
+{
+	struct fixture *f = *state;
+	int calls = 0;
+
+	start_app(f, "spin");
+	f->order.tick = give_up;
+	f->order.ctx = &calls;
+	refuse(f, ERR_CONFLICT, "canceled");
+	assert_int_equal(calls, 1);
+	/* A busy one is waited for until the deadline. */
+	f->order.tick = NULL;
+	f->order.deadline_ms = clock_mono_ms() + ACTIVATE_OPEN_MS + 300;
+	refuse(f, ERR_TARGET_TIMEOUT, "it is busy");
+	assert_true(clock_mono_ms() >= f->order.deadline_ms);
+}
+
+static void
+nothing_is_left_to_close(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *activation;
+	struct err err;
+
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+	/* The app has ended by itself. */
+	start_app_at(f, f->port);
+	activation = begin(f);
+	closed_node_stop(&f->node);
+	f->node.pid = 0;
+	activate_end(&activation, f->ws);
+	assert_false(is_told(f));
+}
+
+#define WITH_APP(test)                                                         \
+	cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int
+main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		WITH_APP(never_is_nothing),
+		WITH_APP(the_last_closes),
+		WITH_APP(what_was_open_stays_open),
+		WITH_APP(a_handler_of_its_own),
+		WITH_APP(what_opens_late_is_closed),
+		WITH_APP(the_port_is_anothers),
+		WITH_APP(it_opens_elsewhere),
+		WITH_APP(another_app_has_it),
+		WITH_APP(who_opened_it_is_killed),
+		WITH_APP(not_while_somebody_works_there),
+		WITH_APP(the_app_is_another_now),
+		WITH_APP(an_address_with_a_uuid),
+		WITH_APP(the_wait_can_be_ended),
+		WITH_APP(nothing_is_left_to_close),
+	};
+
+	(void)argc;
+	closed_node_main(argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,655 @@
+/*
+ * The shield: who is asked how often, who is told when, and what hangs holds up
+ * nobody.
+ */
+#include "site.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "clock.h"
+#include "http.h"
+#include "service.h"
+#include "shield.h"
+#include "thread.h"
+
+/* For what takes no time, on a busy machine. */
+#define PATIENCE_MS 20000
+#define LONG_MS 60000
+#define HEALTH_URL "http://health.example:8080/up?full=1"
+
+static struct site site;
+static struct service *service;
+static struct shield *shield;
+
+/* Health addresses and inspectors, as they are to answer. */
+enum { HEALTH, INSPECTOR, ASKED_LEN };
+static struct {
+	atomic_int status;	/* 0: err */
+	atomic_int err;
+	atomic_bool hangs;
+	atomic_int count;
+	_Atomic int64_t asked_ms;	/* the last time */
+	_Atomic int64_t gap_ms;		/* the least between two */
+	struct http_url url;
+} asked[ASKED_LEN];
+
+/* And the rows. */
+static struct {
+	atomic_bool hangs, fails;
+	_Atomic int64_t until_ms;
+	atomic_int count;
+} rows;
+
+static atomic_bool no_thread;
+
+int __wrap_http_ask(const struct http_url *url,
+    const struct http_request *request, int64_t deadline_ms,
+    struct http_reply *reply, struct err *err);
+int __wrap_job_find_shield(struct db *db, const char *app, const char *pod,
+    struct job_shield *ret_shield, struct err *err);
+int __wrap_thread_start(void *(*run)(void *), void *arg,
+    pthread_t *ret_thread, struct err *err);
+int __real_thread_start(void *(*run)(void *), void *arg,
+    pthread_t *ret_thread, struct err *err);
+
+static void
+pause_while(atomic_bool *flag)
+{
+	while (atomic_load(flag))
+		(void)poll(NULL, 0, 1);
+}
+
+int
+__wrap_http_ask(const struct http_url *url,
+    const struct http_request *request, int64_t deadline_ms,
+    struct http_reply *reply, struct err *err)
+{
+	const int64_t now_ms = clock_mono_ms();
+	const int i = strcmp(url->path, "/json/version") == 0 ? INSPECTOR :
+	    HEALTH;
+	int64_t gap_ms;
+
+	assert_string_equal(request->method, "GET");
+	assert_null(request->body);
+	assert_true(deadline_ms <= now_ms + SHIELD_ASK_MS + 100);
+	gap_ms = now_ms - atomic_exchange(&asked[i].asked_ms, now_ms);
+	if (gap_ms < atomic_load(&asked[i].gap_ms))
+		atomic_store(&asked[i].gap_ms, gap_ms);
+	asked[i].url = *url;
+	atomic_fetch_add(&asked[i].count, 1);
+	pause_while(&asked[i].hangs);
+	reply->status = atomic_load(&asked[i].status);
+	if (reply->status != 0)
+		return 0;
+	return err_set(err, (enum err_code)atomic_load(&asked[i].err),
+	    "health.example:8080: as it is");
+}
+
+int
+__wrap_job_find_shield(struct db *db, const char *app, const char *pod,
+    struct job_shield *ret_shield, struct err *err)
+{
+	assert_non_null(db);
+	assert_non_null(app);
+	assert_string_equal(pod, "pod-1");
+	atomic_fetch_add(&rows.count, 1);
+	pause_while(&rows.hangs);
+	if (atomic_load(&rows.fails))
+		return err_set(err, ERR_STORE, "no database");
+	*ret_shield = (struct job_shield){
+		.alive_until_ms = atomic_load(&rows.until_ms) };
+	return 0;
+}
+
+int
+__wrap_thread_start(void *(*run)(void *), void *arg, pthread_t *ret_thread,
+    struct err *err)
+{
+	if (atomic_load(&no_thread))
+		return err_set(err, ERR_LIMIT, "no thread");
+	return __real_thread_start(run, arg, ret_thread, err);
+}
+
+/* Requests that were handed on. */
+#define WAITS_MAX (SHIELD_PARKED_MAX + 1)
+static struct {
+	struct gate *gate;	/* of all of them */
+	int out;
+	struct request *requests[WAITS_MAX];
+	atomic_int over, stopped;
+} waits;
+
+/* A shield_over_fn. */
+static void
+note_over(void *ctx, struct request *request_take, bool is_stopped)
+{
+	assert_ptr_equal(ctx, &waits);
+	assert_null(request_take->next);
+	if (is_stopped)
+		atomic_fetch_add(&waits.stopped, 1);
+	atomic_fetch_add(&waits.over, 1);
+}
+
+static int
+resume(struct seat *seat, struct request *request, const struct job *job,
+    struct answer *answer, struct err *err)
+{
+	(void)seat;
+	(void)request;
+	(void)job;
+	(void)answer;
+	return err_set(err, ERR_INTERNAL, "never called");
+}
+
+static void
+reset(void)
+{
+	int i;
+
+	for (i = 0; i < ASKED_LEN; i++) {
+		atomic_store(&asked[i].status, 200);
+		atomic_store(&asked[i].hangs, false);
+		atomic_store(&asked[i].count, 0);
+		atomic_store(&asked[i].asked_ms, 0);
+		atomic_store(&asked[i].gap_ms, INT64_MAX);
+	}
+	atomic_store(&rows.hangs, false);
+	atomic_store(&rows.fails, false);
+	atomic_store(&rows.until_ms, 0);
+	atomic_store(&rows.count, 0);
+	atomic_store(&no_thread, false);
+	atomic_store(&waits.over, 0);
+	atomic_store(&waits.stopped, 0);
+}
+
+static int
+set_up(void **state)
+{
+	static char *env[] = { NULL };
+	struct err err;
+
+	(void)state;
+	reset();
+	site_open(&site);
+	site.apps[0].health_url = HEALTH_URL;
+	site.apps[1].inspector = "ws://[::1]:9230/"
+	    "0198c0de-7b1e-7c3a-9f00-5d2e6a1b4c77";
+	assert_ok(service_new(&site.conf, SPAWN_LOG_STDERR, &service, &err),
+	    err);
+	shield = service_shield(service);
+	waits.gate = front_gate(env, "", &waits.out);
+	return 0;
+}
+
+static int
+set_up_pool(void **state)
+{
+	(void)set_up(state);
+	shield_start(shield, note_over, &waits);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	size_t i;
+
+	(void)state;
+	atomic_store(&asked[HEALTH].hangs, false);
+	atomic_store(&asked[INSPECTOR].hangs, false);
+	atomic_store(&rows.hangs, false);
+	shield_stop(shield);
+	service_free(&service);
+	for (i = 0; i < WAITS_MAX; i++) {
+		free(waits.requests[i]);
+		waits.requests[i] = NULL;
+	}
+	gate_drop(&waits.gate);
+	(void)close(waits.out);
+	site_close(&site);
+	return 0;
+}
+
+/* Some shield_need_fn. */
+static unsigned
+need_health(const struct shield_sight *sight)
+{
+	return sight->health.is_fresh ? 0 : SHIELD_HEALTH;
+}
+
+static unsigned
+need_inspector(const struct shield_sight *sight)
+{
+	return sight->inspector.is_fresh ? 0 : SHIELD_INSPECTOR;
+}
+
+static unsigned
+need_rows(const struct shield_sight *sight)
+{
+	return sight->is_fresh ? 0 : SHIELD_ROWS;
+}
+
+static unsigned
+need_all(const struct shield_sight *sight)
+{
+	return need_rows(sight) | need_health(sight) | need_inspector(sight);
+}
+
+static unsigned
+need_nothing(const struct shield_sight *sight)
+{
+	assert_non_null(sight->app);
+	return 0;
+}
+
+static struct request *
+new_request(const struct conf_app *app, shield_need_fn *need, int64_t ms)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	struct answer answer;
+	size_t i = 0;
+
+	assert_non_null(request);
+	request->gate = waits.gate;
+	answer_init(&answer);
+	request_wait_shield(request, &answer, app, need, ms, resume);
+	assert_int_equal(answer.kind, ANSWER_WAIT);
+	assert_int_equal(request->wait.until, UNTIL_SEEN);
+	answer_fini(&answer);
+	while (waits.requests[i] != NULL)
+		i++;
+	waits.requests[i] = request;
+	return request;
+}
+
+static void
+park(const struct conf_app *app, shield_need_fn *need, int64_t ms)
+{
+	struct err err;
+
+	assert_ok(shield_park(shield, new_request(app, need, ms), &err), err);
+}
+
+static void
+await_over(int count)
+{
+	const int64_t end_ms = clock_mono_ms() + PATIENCE_MS;
+
+	while (atomic_load(&waits.over) < count) {
+		if (clock_mono_ms() > end_ms)
+			fail_msg("%d are over, not %d",
+			    atomic_load(&waits.over), count);
+		(void)poll(NULL, 0, 1);
+	}
+	assert_int_equal(atomic_load(&waits.over), count);
+}
+
+static void
+await_count(atomic_int *count, int want)
+{
+	const int64_t end_ms = clock_mono_ms() + PATIENCE_MS;
+
+	while (atomic_load(count) < want) {
+		if (clock_mono_ms() > end_ms)
+			fail_msg("%d, not %d", atomic_load(count), want);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static struct shield_sight
+look(const struct conf_app *app)
+{
+	struct shield_sight sight;
+
+	assert_true(shield_see(shield, app, need_nothing, &sight));
+	assert_ptr_equal(sight.app, app);
+	return sight;
+}
+
+static void
+one_answer_is_for_all(void **state)
+{
+	const struct conf_app *app = &site.apps[0];
+	struct shield_sight sight;
+	int i;
+
+	(void)state;
+	sight = look(app);
+	assert_int_equal(sight.health.up, -1);
+	assert_int_equal(sight.health.age_ms, -1);
+	assert_false(shield_see(shield, app, need_health, &sight));
+	for (i = 0; i < 10; i++)
+		park(app, need_health, LONG_MS);
+	await_over(10);
+	assert_true(shield_see(shield, app, need_health, &sight));
+	assert_int_equal(sight.health.up, 1);
+	assert_true(sight.health.is_fresh);
+	assert_int_equal(sight.inspector.up, -1);
+	assert_int_equal(atomic_load(&asked[HEALTH].count), 1);
+	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 0);
+	assert_int_equal(atomic_load(&rows.count), 0);
+	assert_string_equal(asked[HEALTH].url.path, "/up?full=1");
+	assert_string_equal(asked[HEALTH].url.authority,
+	    "health.example:8080");
+}
+
+static void
+nobody_is_asked_more_than_once_a_second(void **state)
+{
+	const int64_t end_ms = clock_mono_ms() + SHIELD_FRESH_MS * 5 / 2;
+	struct shield_sight sight;
+	int count;
+
+	(void)state;
+	while (clock_mono_ms() < end_ms) {
+		(void)shield_see(shield, &site.apps[0], need_all, &sight);
+		(void)poll(NULL, 0, 1);
+	}
+	count = atomic_load(&asked[HEALTH].count);
+	assert_true(count >= 2 && count <= 3);
+	assert_true(atomic_load(&asked[HEALTH].gap_ms) >= SHIELD_FRESH_MS);
+	assert_true(atomic_load(&asked[INSPECTOR].gap_ms) >= SHIELD_FRESH_MS);
+	assert_true(atomic_load(&rows.count) >= 3);
+}
+
+static void
+what_is_wrong_is_told_without_addresses(void **state)
+{
+	static const struct {
+		int status, err;
+		const char *want;
+	} cases[] = {
+		{ 500, 0, "health_url answered 500" },
+		{ 400, 0, "health_url answered 400" },
+		{ 0, ERR_TARGET_UNREACHABLE,
+		    "health_url cannot be connected to" },
+		{ 0, ERR_TARGET_TIMEOUT,
+		    "health_url did not answer within 2000 ms" },
+		{ 0, ERR_TARGET_REFUSED, "what listens at health_url broke "
+		    "off, or does not speak HTTP" },
+		{ 0, ERR_TARGET_EXITED, "what listens at health_url broke "
+		    "off, or does not speak HTTP" },
+	};
+	struct request *request;
+	size_t i;
+
+	(void)state;
+	/* Without threads, as plain CGI; each asks anew. */
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[400];
+
+		(void)snprintf(path, sizeof(path), "%s/health-app",
+		    site.state_dir);
+		(void)unlink(path);
+		service_free(&service);
+		assert_int_equal(service_new(&site.conf, SPAWN_LOG_STDERR,
+		    &service, NULL), 0);
+		shield = service_shield(service);
+		atomic_store(&asked[HEALTH].status, cases[i].status);
+		atomic_store(&asked[HEALTH].err, cases[i].err);
+		request = new_request(&site.apps[0], need_health, LONG_MS);
+		shield_find(shield, request);
+		assert_int_equal(look(&site.apps[0]).health.up, 0);
+		assert_string_equal(look(&site.apps[0]).health.why.msg,
+		    cases[i].want);
+	}
+}
+
+static void
+an_inspector_is_there_whatever_it_answers(void **state)
+{
+	(void)state;
+	atomic_store(&asked[INSPECTOR].status, 404);
+	park(&site.apps[1], need_inspector, LONG_MS);
+	await_over(1);
+	assert_int_equal(look(&site.apps[1]).inspector.up, 1);
+	assert_string_equal(asked[INSPECTOR].url.host, "::1");
+	assert_string_equal(asked[INSPECTOR].url.port, "9230");
+	/* Node answers to no other name. */
+	assert_string_equal(asked[INSPECTOR].url.authority, "localhost:9230");
+}
+
+static void
+of_all_apps_each_must_be_known(void **state)
+{
+	(void)state;
+	atomic_store(&asked[INSPECTOR].status, 0);
+	atomic_store(&asked[INSPECTOR].err, ERR_TARGET_UNREACHABLE);
+	park(NULL, need_inspector, LONG_MS);
+	await_over(1);
+	assert_int_equal(look(&site.apps[0]).inspector.up, 0);
+	assert_int_equal(look(&site.apps[1]).inspector.up, 0);
+	assert_string_equal(look(&site.apps[1]).inspector.why.msg,
+	    "the inspector cannot be connected to");
+	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 2);
+}
+
+static void
+what_hangs_holds_up_nobody_beyond_his_time(void **state)
+{
+	const int64_t began_ms = clock_mono_ms();
+	struct shield_sight sight;
+
+	(void)state;
+	atomic_store(&asked[HEALTH].hangs, true);
+	park(&site.apps[0], need_health, 100);
+	park(&site.apps[0], need_inspector, LONG_MS);
+	await_count(&asked[HEALTH].count, 1);
+	await_over(2);
+	assert_true(clock_mono_ms() - began_ms >= 100);
+	assert_int_equal(look(&site.apps[0]).health.up, -1);
+	assert_int_equal(look(&site.apps[0]).inspector.up, 1);
+	/* Who comes meanwhile waits for the same answer. */
+	park(&site.apps[0], need_health, LONG_MS);
+	assert_false(shield_see(shield, &site.apps[0], need_health, &sight));
+	atomic_store(&asked[HEALTH].hangs, false);
+	await_over(3);
+	assert_int_equal(atomic_load(&asked[HEALTH].count), 1);
+	assert_int_equal(look(&site.apps[0]).health.up, 1);
+}
+
+static void
+a_disk_that_hangs_is_waited_for_a_moment(void **state)
+{
+	int64_t began_ms;
+
+	(void)state;
+	atomic_store(&rows.until_ms, 42);
+	park(&site.apps[0], need_rows, LONG_MS);
+	await_over(1);
+	assert_int_equal(look(&site.apps[0]).rows.alive_until_ms, 42);
+	/* Until that has grown old. */
+	while (look(&site.apps[0]).is_fresh)
+		(void)poll(NULL, 0, 5);
+	atomic_store(&rows.hangs, true);
+	atomic_store(&rows.until_ms, 43);
+	began_ms = clock_mono_ms();
+	park(&site.apps[0], need_rows, LONG_MS);
+	await_over(2);
+	assert_true(clock_mono_ms() - began_ms >= SHIELD_ROWS_WAIT_MS);
+	/* What was read before counts. */
+	assert_int_equal(look(&site.apps[0]).rows.alive_until_ms, 42);
+	began_ms = clock_mono_ms();
+	park(&site.apps[0], need_rows, LONG_MS);
+	await_over(3);
+	atomic_store(&rows.hangs, false);
+}
+
+static void
+rows_that_cannot_be_read_are_as_they_were(void **state)
+{
+	(void)state;
+	atomic_store(&rows.until_ms, 42);
+	park(&site.apps[0], need_rows, LONG_MS);
+	await_over(1);
+	while (look(&site.apps[0]).is_fresh)
+		(void)poll(NULL, 0, 5);
+	atomic_store(&rows.fails, true);
+	park(&site.apps[0], need_rows, LONG_MS);
+	await_over(2);
+	assert_int_equal(look(&site.apps[0]).rows.alive_until_ms, 42);
+	assert_true(atomic_load(&rows.count) >= 2);
+}
+
+static void
+only_so_many_wait(void **state)
+{
+	struct err err;
+	int i;
+
+	(void)state;
+	atomic_store(&asked[HEALTH].hangs, true);
+	for (i = 0; i < SHIELD_PARKED_MAX; i++)
+		park(&site.apps[0], need_health, LONG_MS);
+	assert_int_equal(shield_park(shield, new_request(&site.apps[0],
+	    need_health, LONG_MS), &err), -1);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_non_null(strstr(err.msg, "1024 probes"));
+	assert_int_equal(atomic_load(&waits.over), 0);
+	atomic_store(&asked[HEALTH].hangs, false);
+	await_over(SHIELD_PARKED_MAX);
+}
+
+static void
+who_waits_at_the_end_is_told(void **state)
+{
+	(void)state;
+	atomic_store(&asked[HEALTH].hangs, true);
+	park(&site.apps[0], need_health, LONG_MS);
+	park(&site.apps[0], need_health, LONG_MS);
+	await_count(&asked[HEALTH].count, 1);
+	shield_stop(shield);
+	await_over(2);
+	assert_int_equal(atomic_load(&waits.stopped), 2);
+	assert_false(shield_await(shield, clock_mono_ms() + 20));
+	atomic_store(&asked[HEALTH].hangs, false);
+	assert_true(shield_await(shield, clock_mono_ms() + PATIENCE_MS));
+	/* Nobody is asked any more, and nobody waits. */
+	park(&site.apps[0], need_inspector, LONG_MS);
+	await_over(3);
+	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 0);
+}
+
+static void
+without_threads_it_says_so_in_time(void **state)
+{
+	struct shield_sight sight;
+	struct err err;
+
+	(void)state;
+	front_begin_log();
+	atomic_store(&no_thread, true);
+	assert_false(shield_see(shield, &site.apps[0], need_all, &sight));
+	assert_int_equal(shield_park(shield, new_request(&site.apps[0],
+	    need_health, LONG_MS), &err), -1);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_non_null(strstr(front_end_log(), "no thread"));
+	assert_true(shield_await(shield, clock_mono_ms()));
+	/* The next time there is one. */
+	atomic_store(&no_thread, false);
+	park(&site.apps[0], need_all, LONG_MS);
+	await_over(1);
+	assert_int_equal(look(&site.apps[0]).health.up, 1);
+}
+
+static void
+a_wait_for_nothing_is_over_at_once(void **state)
+{
+	(void)state;
+	park(&site.apps[0], need_nothing, LONG_MS);
+	await_over(1);
+	assert_int_equal(atomic_load(&waits.stopped), 0);
+	shield_stop(shield);
+	assert_true(shield_await(shield, clock_mono_ms() + PATIENCE_MS));
+}
+
+static void
+cgi_finds_out_in_place(void **state)
+{
+	struct request *request = new_request(NULL, need_all, LONG_MS);
+	struct shield_sight sight;
+	int count;
+
+	(void)state;
+	/* The one without a health_url would be asked for ever. */
+	site.conf.apps_len = 1;
+	atomic_store(&rows.until_ms, 7);
+	service_free(&service);
+	assert_int_equal(service_new(&site.conf, SPAWN_LOG_FILE, &service,
+	    NULL), 0);
+	shield = service_shield(service);
+	atomic_store(&no_thread, true);
+	shield_find(shield, request);
+	assert_true(shield_see(shield, &site.apps[0], need_all, &sight));
+	assert_int_equal(sight.rows.alive_until_ms, 7);
+	assert_int_equal(sight.health.up, 1);
+	assert_int_equal(sight.inspector.up, 1);
+	count = atomic_load(&asked[HEALTH].count);
+	assert_int_equal(count, 1);
+	/* Another process has what this one knows of health_url. */
+	service_free(&service);
+	assert_int_equal(service_new(&site.conf, SPAWN_LOG_FILE, &service,
+	    NULL), 0);
+	shield = service_shield(service);
+	shield_find(shield, request);
+	assert_true(shield_see(shield, &site.apps[0], need_health, &sight));
+	assert_int_equal(sight.health.up, 1);
+	assert_int_equal(atomic_load(&asked[HEALTH].count), count);
+	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 2);
+}
+
+static void
+cgi_gives_up_in_time(void **state)
+{
+	struct request *request;
+	struct shield_sight sight;
+
+	(void)state;
+	request = new_request(&site.apps[0], need_health, 0);
+	shield_find(shield, request);
+	assert_false(shield_see(shield, &site.apps[0], need_health, &sight));
+	assert_int_equal(atomic_load(&asked[HEALTH].count), 0);
+}
+
+static void
+an_address_that_is_none_is_refused(void **state)
+{
+	struct service *other = NULL;
+	struct err err;
+
+	(void)state;
+	site.apps[1].health_url = "https://secure.example/";
+	assert_int_equal(service_new(&site.conf, SPAWN_LOG_STDERR, &other,
+	    &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_null(other);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define POOL(name) \
+	cmocka_unit_test_setup_teardown(name, set_up_pool, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		POOL(one_answer_is_for_all),
+		POOL(nobody_is_asked_more_than_once_a_second),
+		TEST(what_is_wrong_is_told_without_addresses),
+		POOL(an_inspector_is_there_whatever_it_answers),
+		POOL(of_all_apps_each_must_be_known),
+		POOL(what_hangs_holds_up_nobody_beyond_his_time),
+		POOL(a_disk_that_hangs_is_waited_for_a_moment),
+		POOL(rows_that_cannot_be_read_are_as_they_were),
+		POOL(only_so_many_wait),
+		POOL(who_waits_at_the_end_is_told),
+		POOL(without_threads_it_says_so_in_time),
+		POOL(a_wait_for_nothing_is_over_at_once),
+		TEST(cgi_finds_out_in_place),
+		TEST(cgi_gives_up_in_time),
+		TEST(an_address_that_is_none_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
