@@ -31,10 +31,15 @@
 #define CAPTURE_SILENCE_MS 120000
 #define CAPTURE_SILENCE_DIRECT_MS 300000
 #define CAPTURE_SILENCE_FREEZES 20
-/* How long a forked copy may neither write nor use the CPU. */
+/* How long a forked copy may neither write nor use the CPU: at least one part
+ * in so many of the time, however little it is given. */
 #define CAPTURE_HANG_MS 20000
-/* Copies that are forked before another method is looked for. */
+#define CAPTURE_HANG_PART 200
+/* Copies that are forked before another method is looked for, and how long
+ * after the first failed the second is; the third waits four times that.  A
+ * copy is stuck if V8's other threads were collecting garbage. */
 #define CAPTURE_FORKS 3
+#define CAPTURE_AGAIN_MS 300
 /* A snapshot that is larger is none: so many times the used heap, and so much
  * on top. */
 #define CAPTURE_FILE_HEAPS 16

@@ -72,9 +72,9 @@ struct copy {
 	struct capture *capture;
 	struct intake intake;
 	int64_t cap_bytes;		/* 0: none */
-	int64_t cpu_ms;
 	int64_t private_bytes;
-	int64_t worked_ms;		/* when it last used the CPU */
+	int64_t worked_ms;		/* when it was last seen at work */
+	int64_t worked_cpu_ms;		/* its cpu_ms then */
 	int64_t began_ms;		/* when the app was asked to fork */
 	bool is_answered;		/* it has said that it did */
 	bool is_begun;			/* the copy is there */
@@ -169,6 +169,7 @@ note_peak(struct copy *copy)
 static int
 on_alive(struct copy *copy, const char *text)
 {
+	const int64_t now_ms = clock_mono_ms();
 	int64_t cpu_ms, private_kib;
 	const char *rest;
 
@@ -176,9 +177,12 @@ on_alive(struct copy *copy, const char *text)
 	    !str_take_int(rest, &private_kib, &rest) || *rest != '\0' ||
 	    private_kib > INT64_MAX / 1024)
 		return 0;
-	if (cpu_ms > copy->cpu_ms)
-		copy->worked_ms = clock_mono_ms();
-	copy->cpu_ms = cpu_ms;
+	/* Signals alone cost it some. */
+	if (cpu_ms - copy->worked_cpu_ms >
+	    (now_ms - copy->worked_ms) / CAPTURE_HANG_PART) {
+		copy->worked_ms = now_ms;
+		copy->worked_cpu_ms = cpu_ms;
+	}
 	copy->private_bytes = private_kib * 1024;
 	note_peak(copy);
 	return 0;

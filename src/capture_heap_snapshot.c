@@ -270,6 +270,18 @@ may_go_on(const struct capture *c)
 	    (c->verdict == VERDICT_AGAIN || c->verdict == VERDICT_OTHER));
 }
 
+/* What was in its way may be over then. */
+static int
+wait_again(struct capture *c, struct err *err)
+{
+	int64_t ms = CAPTURE_AGAIN_MS;
+	int i;
+
+	for (i = 0; i < c->tries; i++)
+		ms *= 4;
+	return cdp_wait(c->cdp, capture_deadline_in(c, ms), err);
+}
+
 /* Begin the next attempt, with the same method or another one. */
 static int
 go_on(struct capture *c, const struct err *why, struct err *err)
@@ -280,10 +292,12 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	note_failure(c, why);
 	/* What was forced upon a copy is not meant for the app itself. */
 	c->is_forced = false;
-	c->tries++;
+	if (is_again && wait_again(c, err) != 0)
+		return -1;
 	if (capture_ask_again(c, &fault) != 0)
 		return err_set(err, why->code, "%s (and then: %s)", why->msg,
 		    fault.msg);
+	c->tries++;
 	if (is_again) {
 		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");
 	} else if (choose(c, &fault) != 0) {

@@ -339,6 +339,7 @@ int
 cdp_begin(struct cdp *cdp, const char *method, const char *params,
     const struct cdp_stream *stream, struct err *err)
 {
+	end_call(cdp);
 	cdp->id = cdp->next_id++;
 	cdp->method = method;
 	set_stream(cdp, stream);

@@ -109,7 +109,7 @@ MUST int cdp_call(struct cdp *cdp, const char *method, const char *params,
  * The same in steps, for a caller that has something else to watch meanwhile:
  * begin; pump now and then, until there is a reply; finish, which gives the
  * call up where there is none yet (ERR_TARGET_TIMEOUT).  stream lives until
- * then.
+ * then.  A call that begins gives up one that was not finished.
  */
 MUST int cdp_begin(struct cdp *cdp, const char *method, const char *params,
     const struct cdp_stream *stream, struct err *err);

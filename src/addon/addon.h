@@ -49,10 +49,13 @@
  * decimal.
  *
  *	begun PID	first; the pid as the app sees it
- *	alive CPU KIB	every half second: its CPU time in milliseconds, and
- *			memory that is its own alone in KiB, as of a second ago
- *			at most.  Memory that the app changes while the child
- *			lives counts: it is there twice
+ *	alive CPU KIB	every half second, and whenever KIB has grown by an
+ *			eighth of memoryBytes: its CPU time in milliseconds
+ *			(but for that of these lines),
+ *			and memory that is its own alone in KiB, as of half a
+ *			second ago at most, under a cap of 20 ms ago where
+ *			counting is fast enough.  Memory that the app changes
+ *			while the child lives counts: it is there twice
  * and one of these last, or none if it was killed:
  *	done		after a last alive line; it exits with 0
  *	failed MESSAGE	end(MESSAGE), cut to 200 bytes; or its time is over, or

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
+#include <linux/futex.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -90,6 +91,32 @@ alone_barrier_wait(void)
 {
 	when.stuck("pthread_barrier_wait");
 	return 0;
+}
+
+/* Made for a word that nobody else changes any more. */
+static long
+wait_futex(const int *word, int expected, bool is_timed)
+{
+	errno = EAGAIN;
+	if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != expected)
+		return -1;
+	if (!is_timed)
+		when.stuck("futex");
+	sys_sleep_ns(TIMED_WAIT_NS);
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+/* Abseil's locks, which V8 has since Node 22, do without the C library's. */
+static long
+alone_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	const long command = b & FUTEX_CMD_MASK;
+
+	if (number == SYS_futex &&
+	    (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET))
+		return wait_futex((const int *)a, (int)c, d != 0);
+	return syscall(number, a, b, c, d, e, f);
 }
 
 /* What was asked for, if it was had; 0 bytes may be NULL. */
@@ -184,6 +211,7 @@ static const struct {
     {"pthread_cond_wait", (uintptr_t)alone_cond_wait},
     {"pthread_join", (uintptr_t)alone_join},
     {"pthread_barrier_wait", (uintptr_t)alone_barrier_wait},
+    {"syscall", (uintptr_t)alone_syscall},
     {"malloc", (uintptr_t)alone_malloc},
     {"calloc", (uintptr_t)alone_calloc},
     {"realloc", (uintptr_t)alone_realloc},

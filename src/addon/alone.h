@@ -17,6 +17,7 @@
  *				take what is there, or are stuck
  *	pthread_cond_wait, pthread_join, pthread_barrier_wait
  *				are stuck: the child says so, and exits
+ *	syscall			as ever; but a futex is waited for as above
  *	malloc, calloc, realloc, posix_memalign, aligned_alloc, mmap
  *				as ever; but it is told if memory is refused,
  *				as V8 ends in many ways then

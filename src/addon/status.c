@@ -19,8 +19,14 @@
 #define MESSAGE_MAX 200
 /* A hundred years are for ever. */
 #define TIMEOUT_MAX_MS INT64_C(3155760000000)
-/* Counting the private pages walks through all of them. */
-#define MEMORY_EVERY_MS 500
+/* Counting the private pages walks through all of them.  Under a cap it is done
+ * as often as it takes a part of the time only: what the app shares with the
+ * child becomes the child's own without a call that could be refused, as fast
+ * as memory can be written. */
+#define LOOK_MIN_MS 20
+#define LOOK_PART 20
+/* A line between the others tells of so much more: a part of the cap. */
+#define TOLD_PART 8
 #define RETRY_NS (20 * NS_PER_MS)
 
 /* The child has one thread, and one voice. */
@@ -29,8 +35,11 @@ static struct {
 	int64_t cap_bytes;	/* of the address space; 0: none */
 	int64_t own_kib;	/* of private memory; 0: no cap */
 	int64_t end_ns;		/* CLOCK_MONOTONIC; 0: none */
-	int64_t memory_ns;	/* when memory_kib was found */
+	int64_t alive_ns;	/* when it is to be said next */
+	int64_t look_ns;	/* when memory_kib is to be found next */
 	int64_t memory_kib;
+	int64_t told_kib;
+	int64_t watch_ns;	/* CPU time that went into all of this */
 	bool is_refused;	/* memory was */
 } voice;
 
@@ -96,20 +105,32 @@ private_kib(void)
 }
 
 static void
-say_alive(bool is_last)
+look_at_memory(int64_t now_ns)
 {
-	int64_t now = sys_clock_ns(CLOCK_MONOTONIC);
+	int64_t took_ns = sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	int64_t next_ns;
+
+	voice.memory_kib = private_kib();
+	took_ns = sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - took_ns;
+	next_ns = took_ns * LOOK_PART;
+	if (next_ns < LOOK_MIN_MS * NS_PER_MS)
+		next_ns = LOOK_MIN_MS * NS_PER_MS;
+	if (next_ns > STATUS_EVERY_MS * NS_PER_MS || voice.own_kib == 0)
+		next_ns = STATUS_EVERY_MS * NS_PER_MS;
+	voice.look_ns = now_ns + next_ns;
+}
+
+static void
+say_alive(int64_t now_ns)
+{
 	struct text line;
 
-	if (is_last || now - voice.memory_ns >=
-		(int64_t)MEMORY_EVERY_MS * NS_PER_MS) {
-		voice.memory_kib = private_kib();
-		voice.memory_ns = now;
-	}
+	voice.alive_ns = now_ns + STATUS_EVERY_MS * NS_PER_MS;
+	voice.told_kib = voice.memory_kib;
 	text_clear(&line);
 	text_put(&line, "alive ");
-	text_put_number(&line,
-	    sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NS_PER_MS);
+	text_put_number(&line, (sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID) -
+		voice.watch_ns) / NS_PER_MS);
 	text_put(&line, " ");
 	text_put_number(&line, voice.memory_kib);
 	(void)write_line(&line);
@@ -131,14 +152,22 @@ say_crash(int signo, int64_t left_kib)
 static void
 on_timer(int signo)
 {
+	int64_t now_ns = sys_clock_ns(CLOCK_MONOTONIC);
+	int64_t began_ns = sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+
 	(void)signo;
-	say_alive(false);
+	if (now_ns >= voice.look_ns)
+		look_at_memory(now_ns);
+	if (now_ns >= voice.alive_ns || (voice.own_kib != 0 &&
+		voice.memory_kib - voice.told_kib > voice.own_kib / TOLD_PART))
+		say_alive(now_ns);
 	/* The limit of the address space knows nothing of pages that the app
 	 * or we write to, nor of space that was reserved before the fork. */
 	if (voice.own_kib != 0 && voice.memory_kib > voice.own_kib)
 		say_crash(SIGKILL, 0);
-	if (voice.end_ns != 0 && sys_clock_ns(CLOCK_MONOTONIC) > voice.end_ns)
+	if (voice.end_ns != 0 && now_ns > voice.end_ns)
 		status_failed("it took longer than it was given");
+	voice.watch_ns += sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns;
 }
 
 static void
@@ -178,9 +207,10 @@ status_start(int fd, uint64_t memory_bytes, int64_t timeout_ms)
 {
 	static const int crashes[] = {
 	    SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+	const int64_t tick_ms = memory_bytes != 0 ? LOOK_MIN_MS :
+	    STATUS_EVERY_MS;
 	const struct sys_timer timer = {
-	    .every_us = STATUS_EVERY_MS * INT64_C(1000),
-	    .first_us = STATUS_EVERY_MS * INT64_C(1000)};
+	    .every_us = tick_ms * 1000, .first_us = tick_ms * 1000};
 	struct text line;
 	size_t i;
 
@@ -189,6 +219,8 @@ status_start(int fd, uint64_t memory_bytes, int64_t timeout_ms)
 		voice.end_ns = sys_clock_ns(CLOCK_MONOTONIC) +
 		    timeout_ms * NS_PER_MS;
 	set_cap(memory_bytes);
+	voice.alive_ns = sys_clock_ns(CLOCK_MONOTONIC) +
+	    STATUS_EVERY_MS * NS_PER_MS;
 	for (i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
 		signals_handle(crashes[i], on_crash, SIGNALS_ONCE);
 	signals_handle(SIGALRM, on_timer, 0);
@@ -209,8 +241,11 @@ _Noreturn void
 status_done(void)
 {
 	struct text line;
+	int64_t now_ns;
 
-	say_alive(true);
+	now_ns = sys_clock_ns(CLOCK_MONOTONIC);
+	look_at_memory(now_ns);
+	say_alive(now_ns);
 	text_clear(&line);
 	text_put(&line, "done");
 	write_last(&line, 0);

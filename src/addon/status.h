@@ -12,7 +12,8 @@
 
 /*
  * In the child, once: from here on alive lines are written every
- * STATUS_EVERY_MS, by a signal, wherever the child is; and crashes are told.
+ * STATUS_EVERY_MS, by a signal, wherever the child is, and between them if its
+ * memory grows fast; and crashes are told.
  *
  * fd             of the FIFO
  * memory_bytes   the cap: RLIMIT_AS becomes what the child has and this more;

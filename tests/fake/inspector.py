@@ -713,11 +713,11 @@ def open_fifo(path):
     return os.fdopen(os.open(path, os.O_WRONLY), "wb", buffering=0)
 
 
-def await_reader_gone(file):
-    """Until nobody reads the FIFO any more."""
+def is_reader_gone(file, within_ms):
+    """Whether nobody reads the FIFO any more."""
     poll = select.poll()
     poll.register(file, 0)
-    poll.poll()
+    return bool(poll.poll(within_ms))
 
 
 class GarbageCopy(Meeting):
@@ -745,11 +745,14 @@ class HalfCopy(Meeting):
 
 
 class SilentCopy(Meeting):
-    """Begins, and does nothing more; nor does the app."""
+    """Begins, and does nothing more but say that it lives; nor does the app."""
 
     def copy(self, session, data, status):
-        status.write(b"begun 4712\nalive 10 4096\n")
-        await_reader_gone(status)
+        cpu_ms = 10
+        status.write(b"begun 4712\n")
+        while not is_reader_gone(status, 500):
+            status.write(b"alive %d 4096\n" % cpu_ms)
+            cpu_ms += 1
 
     def direct(self, session, out):
         session.stall()

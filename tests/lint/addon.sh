@@ -38,6 +38,7 @@ pthread_create
 pthread_detach
 realloc
 sem_trywait
+syscall
 NEEDED
 
 # What a compiler may make of a loop or an assignment.

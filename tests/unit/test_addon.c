@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "host.h"
@@ -761,6 +763,40 @@ copied_pages_count_towards_the_cap(void **state)
 	assert_int_equal(munmap(shared, SHARED_BYTES), 0);
 }
 
+/* Slower than it is looked at, faster than it is told of otherwise. */
+static const char *
+write_to_pages_by_and_by(void)
+{
+	size_t i;
+
+	for (i = 0; i < SHARED_BYTES; i += 4096) {
+		shared[i] = 2;
+		if (i % (1 << 20) == 0)
+			(void)usleep(5000);
+	}
+	return spin();
+}
+
+static void
+a_child_that_grows_fast_ends_near_its_cap(void **state)
+{
+	long long kib = 0;
+
+	(void)state;
+	shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	memset(shared, 1, SHARED_BYTES);
+	(void)fork_for(write_to_pages_by_and_by, 32 * MIB, 0);
+	while (strncmp(next_line(), "alive ", 6) == 0)
+		assert_int_equal(sscanf(status.line, "alive %*d %lld", &kib),
+		    1);
+	assert_string_equal(status.line, "crash 9 0");
+	assert_in_range(kib, 24 * 1024, 48 * 1024);
+	assert_state("exited 137");
+	assert_int_equal(munmap(shared, SHARED_BYTES), 0);
+}
+
 static void
 a_stopped_child_can_be_killed(void **state)
 {
@@ -993,6 +1029,27 @@ wait_semaphore(void)
 	return "";
 }
 
+static const char *
+wait_futex(void)
+{
+	static int word = 1;
+	const struct timespec soon = {0, 1};
+
+	if (syscall(SYS_getpid) != getpid())
+		return "a system call that is none of a futex";
+	if (syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) != 0)
+		return "somebody was woken";
+	if (syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0) !=
+		-1 || errno != EAGAIN)
+		return "waited for another value";
+	if (syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 1, &soon, NULL,
+		FUTEX_BITSET_MATCH_ANY) != -1 || errno != ETIMEDOUT)
+		return "a wait did not time out";
+	(void)syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 1, NULL, NULL,
+	    FUTEX_BITSET_MATCH_ANY);
+	return "";
+}
+
 static void
 who_waits_for_nobody_is_stuck(void **state)
 {
@@ -1003,6 +1060,7 @@ who_waits_for_nobody_is_stuck(void **state)
 	    {wait_cond, "stuck pthread_cond_wait"},
 	    {wait_thread, "stuck pthread_join"},
 	    {wait_semaphore, "stuck sem_wait"},
+	    {wait_futex, "stuck futex"},
 	};
 	size_t i;
 
@@ -1079,6 +1137,7 @@ main(void)
 	    CASE(the_longest_time_is_for_ever),
 	    CASE(the_cap_on_memory_holds),
 	    CASE(copied_pages_count_towards_the_cap),
+	    CASE(a_child_that_grows_fast_ends_near_its_cap),
 	    CASE(a_stopped_child_can_be_killed),
 	    CASE(memory_that_is_refused_is_none_left),
 	    CASE(below_the_cap_memory_is_had_and_told),

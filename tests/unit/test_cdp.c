@@ -365,6 +365,24 @@ test_calls(void **state)
 	session_close(&s);
 }
 
+/* What came for the first call is not the second one's. */
+static void
+test_a_call_that_was_not_finished(void **state)
+{
+	struct session s;
+	struct cdp_limit limit = { .deadline_ms = later() };
+	struct err err;
+
+	(void)state;
+	session_open(&s, script_replies);
+	assert_ok(cdp_begin(s.cdp, "Some.method", NULL, NULL, &err), err);
+	while (!cdp_has_reply(s.cdp))
+		assert_ok(cdp_wait(s.cdp, clock_mono_ms() + 10, &err), err);
+	assert_err(cdp_call(s.cdp, "No.such", NULL, &limit, NULL, NULL, &err),
+	    err, ERR_TARGET_REFUSED, "wasn't found");
+	session_close(&s);
+}
+
 static void
 script_streams(struct inspector *self, int fd, int n)
 {
@@ -793,6 +811,7 @@ main(void)
 		cmocka_unit_test(test_find_nonsense),
 		cmocka_unit_test(test_find_trouble),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_a_call_that_was_not_finished),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_call_trouble),
 		cmocka_unit_test(test_uncut_chunk),
