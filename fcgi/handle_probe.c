@@ -39,6 +39,22 @@ is_frozen(const struct shield_sight *sight)
 	return sight->rows.unready_until_ms > clock_utc_ms();
 }
 
+/* Is it an answer?  One that has grown old while we came here is. */
+static bool
+is_said(const struct shield_reply *reply)
+{
+	return reply->age_ms >= 0 && reply->age_ms < SHIELD_WAIT_MS;
+}
+
+/* It has gone on, and its inspector is silent: podprof itself closes one that it
+ * opened, so that proves nothing. */
+static bool
+is_closed(const struct shield_sight *sight)
+{
+	return !is_frozen(sight) && sight->inspector.up == 0 &&
+	    is_said(&sight->inspector);
+}
+
 /* A shield_need_fn. */
 static unsigned
 need_health(const struct shield_sight *sight)
@@ -59,7 +75,9 @@ need_life(const struct shield_sight *sight)
 		return SHIELD_ROWS;
 	if (!is_shielded(sight))
 		return need_health(sight);
-	return sight->inspector.is_fresh ? 0 : SHIELD_INSPECTOR;
+	if (!sight->inspector.is_fresh)
+		return SHIELD_INSPECTOR;
+	return is_closed(sight) ? need_health(sight) : 0;
 }
 
 /* A shield_need_fn. */
@@ -92,13 +110,6 @@ put_text(struct answer *answer, const char *text, const char *remark,
 
 	(void)snprintf(line, sizeof(line), "%s%s\n", text, remark);
 	return answer_text(answer, 200, line, err);
-}
-
-/* Is it an answer?  One that has grown old while we came here is. */
-static bool
-is_said(const struct shield_reply *reply)
-{
-	return reply->age_ms >= 0 && reply->age_ms < SHIELD_WAIT_MS;
 }
 
 /* By health_url. */
@@ -149,7 +160,7 @@ static int
 put_life(const struct shield_sight *sight, struct answer *answer,
     struct err *err)
 {
-	if (is_shielded(sight))
+	if (is_shielded(sight) && !is_closed(sight))
 		return put_shielded(sight, answer, err);
 	return put_health(sight, "ok: podprof is alive; the app was not asked, "
 	    "as it has no health_url", answer, err);
@@ -172,6 +183,10 @@ check_podprof(struct seat *seat, struct err *err)
 {
 	if (service_is_ready(seat->service))
 		return 0;
+	if (!service_has_looked(seat->service))
+		return err_set(err, ERR_STORE, "podprof has just begun, and "
+		    "looks at its state directory, database and tokens file "
+		    "for the first time");
 	return err_set(err, ERR_STORE, "the state directory, the database or "
 	    "the tokens file cannot be used; the log of podprof says which "
 	    "and why");

@@ -220,6 +220,25 @@ after_the_thaw_it_has_a_moment(void **state)
 	expect_bad("/livez", "health_url answered 500");
 }
 
+/* podprof closes an inspector that it has opened, before the moment is over. */
+static void
+after_the_thaw_a_closed_inspector_proves_nothing(void **state)
+{
+	(void)state;
+	seen.rows.alive_until_ms = clock_utc_ms() + 60000;
+	seen.inspector = bad;
+	seen.health = none;
+	probe("/livez", "app");
+	assert_int_equal(needed, SHIELD_HEALTH);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	seen.health = good;
+	resume_call();
+	assert_int_equal(call.answer.status, 200);
+	assert_non_null(strstr(buf_str(&call.answer.body), "health_url answers"));
+	seen.health = bad;
+	expect_bad("/livez", "health_url answered 500");
+}
+
 static void
 a_capture_that_begins_meanwhile_counts(void **state)
 {
@@ -305,6 +324,7 @@ main(void)
 		TEST(in_the_end_what_there_is_counts),
 		TEST(a_frozen_app_lives_by_its_inspector),
 		TEST(after_the_thaw_it_has_a_moment),
+		TEST(after_the_thaw_a_closed_inspector_proves_nothing),
 		TEST(a_capture_that_begins_meanwhile_counts),
 		TEST(who_cannot_be_asked_is_not),
 		TEST(forks_need_no_shield),
