@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 
 #include "clock.h"
+#include "log.h"
 #include "token.h"
 
 #define HOST_MAX 256
@@ -26,7 +27,9 @@ struct auth {
 	const struct conf *conf;
 	char hostname[HOST_MAX];
 	pthread_mutex_t lock;		/* of what follows */
-	struct token_list *tokens;	/* NULL: not read, or not readable */
+	bool has_looked;
+	struct token_list *tokens;	/* NULL: never read */
+	bool is_current;		/* they are what the file says */
 	bool is_missing;		/* there is no such file */
 	struct stat seen;		/* the file that tokens came from */
 	bool is_settled;		/* it was not new when it was read */
@@ -69,25 +72,83 @@ is_same_file(const struct stat *a, const struct stat *b)
 	    a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+/* The one of that name, which probably is at that place; NULL if none. */
+static const struct token *
+find_name(const struct token_list *list, const char *name, size_t place)
+{
+	const struct token *token;
+	size_t i, len = list != NULL ? token_list_len(list) : 0;
+
+	for (i = 0; i < len; i++) {
+		token = token_list_at(list, (place + i) % len);
+		if (strcmp(token->name, name) == 0)
+			return token;
+	}
+	return NULL;
+}
+
+static void
+audit_token(const struct token *token, const char *outcome)
+{
+	const struct log_field fields[] = {
+		{ "name", token->name },
+		{ "role", conf_role_name(token->role) },
+		{ "outcome", outcome },
+	};
+
+	log_audit("token", fields, sizeof(fields) / sizeof(fields[0]));
+}
+
+/* Who may come in from now on, and who no more; before NULL: nobody did. */
+static void
+audit_changes(const struct token_list *before, const struct token_list *now)
+{
+	const struct token *token, *other;
+	size_t i;
+
+	for (i = 0; before != NULL && i < token_list_len(before); i++) {
+		token = token_list_at(before, i);
+		if (find_name(now, token->name, i) == NULL)
+			audit_token(token, "removed");
+	}
+	for (i = 0; i < token_list_len(now); i++) {
+		token = token_list_at(now, i);
+		other = find_name(before, token->name, i);
+		if (other == NULL)
+			audit_token(token, "added");
+		else if (other->role != token->role || memcmp(other->sha256,
+		    token->sha256, sizeof(token->sha256)) != 0)
+			audit_token(token, "changed");
+	}
+}
+
 /* With the lock held: have the list as the file now is. */
 static int
 refresh(struct auth *auth, struct err *err)
 {
 	const char *path = auth->conf->auth_tokens;
+	const bool is_first = !auth->has_looked;
+	struct token_list *tokens = NULL;
 	struct stat now;
 
 	memset(&now, 0, sizeof(now));
 	/* If it cannot be looked at, reading it will say why. */
 	auth->is_missing = stat(path, &now) != 0 && errno == ENOENT;
-	if (!auth->is_missing && auth->tokens != NULL &&
+	if (!auth->is_missing && auth->is_current &&
 	    auth->is_settled && is_same_file(&now, &auth->seen))
 		return 0;
-	token_list_free(&auth->tokens);
 	auth->seen = now;
 	auth->is_settled = clock_utc_ms() - now.st_ctim.tv_sec * 1000 >
 	    SETTLED_MS + 1000;
-	if (token_list_read(path, &auth->tokens, err) == 0)
+	auth->has_looked = true;
+	auth->is_current = token_list_read(path, &tokens, err) == 0;
+	if (auth->is_current) {
+		if (!is_first)
+			audit_changes(auth->tokens, tokens);
+		token_list_free(&auth->tokens);
+		auth->tokens = tokens;
 		return 0;
+	}
 	if (err->code == ERR_INVALID)
 		err->code = ERR_STORE;
 	return -1;

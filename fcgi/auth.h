@@ -28,7 +28,7 @@ struct principal {
 	enum conf_role role;	/* not ROLE_NONE */
 };
 
-/* The configuration's [auth], and the tokens file as last read.  Safe for
+/* The configuration's [auth], and the tokens file as last readable.  Safe for
  * many threads. */
 struct auth;
 
@@ -52,7 +52,8 @@ void auth_free(struct auth **auth);
 MUST int auth_check(struct auth *auth, const struct gate *gate,
     struct principal *ret_who, struct err *err);
 
-/* Whether the tokens file can be used; read again only if it has changed.
+/* Whether the tokens file can be used; read again only if it has changed, with
+ * an audit line for each token that came, went or is another.
  * ERR_STORE, ERR_NOMEM. */
 MUST int auth_check_tokens(struct auth *auth, struct err *err);
 

@@ -17,8 +17,9 @@
 #include "traffic.h"
 #include "vitals.h"
 
-/* How long to wait for what is known of the apps. */
-#define APPS_WAIT_MS 1000
+/* How long to wait for what is known of the apps: until one that hangs has had
+ * its time. */
+#define APPS_WAIT_MS (SHIELD_ASK_MS + 500)
 
 /* One page under way. */
 struct page {
@@ -176,7 +177,7 @@ needs_inspector(const struct shield_sight *sight)
 	return sight->inspector.is_fresh ? 0 : SHIELD_INSPECTOR;
 }
 
-/* Of an app of which nothing is known there is no sample. */
+/* Of an app of which nothing is known by now there is no sample. */
 static void
 put_apps(struct page *page, struct shield *shield)
 {
@@ -190,7 +191,7 @@ put_apps(struct page *page, struct shield *shield)
 		(void)shield_see(shield, &page->conf->apps[i],
 		    needs_inspector, &sight);
 		label.value = page->conf->apps[i].name;
-		if (sight.inspector.up >= 0)
+		if (shield_is_said(&sight.inspector))
 			expose_int(&page->expose, "", &label, 1,
 			    sight.inspector.up);
 	}

@@ -39,20 +39,32 @@ is_frozen(const struct shield_sight *sight)
 	return sight->rows.unready_until_ms > clock_utc_ms();
 }
 
-/* Is it an answer?  One that has grown old while we came here is. */
-static bool
-is_said(const struct shield_reply *reply)
-{
-	return reply->age_ms >= 0 && reply->age_ms < SHIELD_WAIT_MS;
-}
-
-/* It has gone on, and its inspector is silent: podprof itself closes one that it
- * opened, so that proves nothing. */
+/* It has gone on, and its inspector is silent: podprof itself closes one that
+ * it opened, so that proves nothing. */
 static bool
 is_closed(const struct shield_sight *sight)
 {
 	return !is_frozen(sight) && sight->inspector.up == 0 &&
-	    is_said(&sight->inspector);
+	    shield_is_said(&sight->inspector);
+}
+
+/* Nor does its silence before podprof opened it. */
+static bool
+is_premature(const struct shield_sight *sight)
+{
+	const int64_t shielded_ms = clock_utc_ms() - sight->rows.since_ms;
+
+	return is_frozen(sight) && sight->inspector.up == 0 &&
+	    shielded_ms >= 0 && sight->inspector.asked_ago_ms > shielded_ms;
+}
+
+/* What to say of one that is none. */
+static const char *
+why_unsaid(const struct shield_reply *reply)
+{
+	return reply->lacks ? "could not be asked: podprof has not the "
+	    "descriptors, memory or threads that it takes, and its log says "
+	    "more" : "was not to be asked in time";
 }
 
 /* A shield_need_fn. */
@@ -75,7 +87,7 @@ need_life(const struct shield_sight *sight)
 		return SHIELD_ROWS;
 	if (!is_shielded(sight))
 		return need_health(sight);
-	if (!sight->inspector.is_fresh)
+	if (!sight->inspector.is_fresh || is_premature(sight))
 		return SHIELD_INSPECTOR;
 	return is_closed(sight) ? need_health(sight) : 0;
 }
@@ -121,9 +133,9 @@ put_health(const struct shield_sight *sight, const char *unasked,
 
 	if (sight->app->health_url[0] == '\0')
 		return put_text(answer, unasked, remark(sight), err);
-	if (!is_said(health))
-		return err_set(err, ERR_UNHEALTHY,
-		    "health_url was not to be asked in time");
+	if (!shield_is_said(health))
+		return err_set(err, ERR_UNHEALTHY, "health_url %s",
+		    why_unsaid(health));
 	if (health->up == 0)
 		return err_set(err, ERR_UNHEALTHY, "%s", health->why.msg);
 	return put_text(
@@ -138,9 +150,9 @@ put_shielded(const struct shield_sight *sight, struct answer *answer,
 {
 	const struct shield_reply *inspector = &sight->inspector;
 
-	if (!is_said(inspector))
+	if (!shield_is_said(inspector) || is_premature(sight))
 		return err_set(err, ERR_UNHEALTHY, "a heap snapshot is in "
-		    "progress, and the inspector was not to be asked in time");
+		    "progress, and the inspector %s", why_unsaid(inspector));
 	if (inspector->up == 0)
 		return err_set(err, ERR_UNHEALTHY, "a heap snapshot is in "
 		    "progress, but the app is not alive: %s",

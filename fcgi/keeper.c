@@ -138,6 +138,7 @@ tidy(struct seat *seat, struct err *err)
 	note(&rc, job_sweep(db, state_dir, &fault), err, &fault);
 	note(&rc, job_retain(db, state_dir, &limits, &fault), err, &fault);
 	note(&rc, link_sweep(db, &fault), err, &fault);
+	note(&rc, meter_sweep(db, conf->pod, &fault), err, &fault);
 	return rc;
 }
 

@@ -20,9 +20,11 @@
 #include "log.h"
 #include "pool.h"
 #include "service.h"
+#include "shield.h"
 
 /* For requests that arrive or are queued, databases and threads; a request that
- * waits takes one more, and one that is sent two. */
+ * waits, for a job or an app, takes one more, and one that is sent two; and two
+ * askers for each app. */
 #define DESCRIPTORS 1024
 
 extern char **environ;
@@ -52,7 +54,8 @@ static void
 raise_limits(const struct conf *conf)
 {
 	const rlim_t wanted = DESCRIPTORS +
-	    (rlim_t)(conf->waiting + 2 * conf->downloads);
+	    (rlim_t)(conf->waiting + 2 * conf->downloads) +
+	    SHIELD_PARKED_MAX + 2 * (rlim_t)conf->apps_len;
 	struct rlimit limit;
 
 	/* Threads would each get an arena, and keep what it grew to. */

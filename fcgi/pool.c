@@ -303,12 +303,11 @@ refuse_download(struct pool *pool, struct request *request, struct err *err,
 	route_refuse(pool->service, request, err, answer);
 }
 
-/* Park it where it waits; false if the answer is a refusal instead. */
+/* Park it where it waits; false if there is an answer already. */
 static bool
-wait_for(struct pool *pool, struct request *request, struct answer *answer)
+wait_for(struct pool *pool, struct seat *seat, struct request *request,
+    struct answer *answer)
 {
-	struct err err;
-
 	answer_fini(answer);
 	if (request->wait.until != UNTIL_SEEN) {
 		park(pool, request);
@@ -317,12 +316,13 @@ wait_for(struct pool *pool, struct request *request, struct answer *answer)
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->parked++;
 	(void)pthread_mutex_unlock(&pool->lock);
-	if (shield_park(service_shield(pool->service), request, &err) == 0)
+	if (shield_park(service_shield(pool->service), request))
 		return true;
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->parked--;
 	(void)pthread_mutex_unlock(&pool->lock);
-	route_refuse(pool->service, request, &err, answer);
+	/* By what is known: a probe that is refused has the app restarted. */
+	route_resume(seat, request, answer);
 	return false;
 }
 
@@ -343,12 +343,13 @@ send_large(struct pool *pool, struct request *request,
 
 /* Do what the answer says; takes both. */
 static void
-conclude(struct pool *pool, struct request *request, struct answer *answer)
+conclude(struct pool *pool, struct seat *seat, struct request *request,
+    struct answer *answer)
 {
 	struct err err;
 
 	if (answer->kind == ANSWER_WAIT &&
-	    wait_for(pool, request, answer))
+	    wait_for(pool, seat, request, answer))
 		return;
 	/* Before the client has the answer, and comes again. */
 	service_leave_place(request);
@@ -397,7 +398,7 @@ serve(struct pool *pool, struct seat *seat, struct request *request)
 		else
 			route_resume(seat, request, &answer);
 	}
-	conclude(pool, request, &answer);
+	conclude(pool, seat, request, &answer);
 	log_bind(NULL, NULL);
 }
 

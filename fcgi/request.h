@@ -47,8 +47,8 @@ enum request_until {
 
 /*
  * Goes on after a wait that is over, or took its time.  job is the job as it
- * is now; NULL after UNTIL_LOOKED and UNTIL_SEEN.  As a handler: 0 and the next answer, or -1
- * and what the client is told.
+ * is now; NULL after UNTIL_LOOKED and UNTIL_SEEN.  As a handler: 0 and the
+ * next answer, or -1 and what the client is told.
  */
 typedef int request_resume_fn(struct seat *seat, struct request *request,
     const struct job *job, struct answer *answer, struct err *err);

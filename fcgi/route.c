@@ -285,8 +285,10 @@ judge(struct seat *seat, struct request *request, struct err *err)
 		return err_set(err, ERR_NOT_FOUND,
 		    "there is no such address here: an app's are "
 		    "/APP/private/papi/takeMemorySnapshot, getMemorySnapshot, "
-		    "getCpuProfile, target, jobs, jobs/ID, jobs/ID/artifact "
-		    "and jobs/ID/links, where ID is a UUID in lower case");
+		    "getCpuProfile, target, jobs, jobs/ID, jobs/ID/artifact, "
+		    "jobs/ID/links and links/SECRET, where ID is a UUID in "
+		    "lower case; there are /livez, /readyz, /metrics and "
+		    "/openapi.json besides");
 	if (check_app(service_conf(seat->service), request, err) != 0)
 		return -1;
 	if ((route->methods & request->method) == 0)
@@ -315,6 +317,14 @@ is_of_app(enum err_code code)
 	    code == ERR_UNHEALTHY;
 }
 
+/* A probe comes every second: the keeper logs it when it changes. */
+static bool
+is_unready(const struct request *request, enum err_code code)
+{
+	return request->route != NULL && request->route->is_probe &&
+	    code == ERR_STORE;
+}
+
 static void
 log_refusal(const struct request *request, const struct answer *answer,
     const struct err *why)
@@ -324,7 +334,8 @@ log_refusal(const struct request *request, const struct answer *answer,
 
 	/* What is wrong with an app is in the audit line of the capture, or
 	 * told to its probes, time and again. */
-	if (answer->status >= 500 && !is_of_app(why->code))
+	if (answer->status >= 500 && !is_of_app(why->code) &&
+	    !is_unready(request, why->code))
 		log_error("route", "%s %s for %s: %d: %s",
 		    request->method_name, request->path, who, answer->status,
 		    why->msg);

@@ -34,10 +34,10 @@ struct service {
 	struct traffic *traffic;
 	int64_t start_ms;
 
-	pthread_mutex_t lock;		/* of waiting, downloads, is_ready */
+	pthread_mutex_t lock;		/* of what follows */
 	int64_t waiting;
 	int64_t downloads;
-	bool is_ready;
+	bool is_ready, has_looked;
 
 	pthread_mutex_t children_lock;
 	struct child *children;
@@ -270,6 +270,7 @@ service_set_ready(struct service *service, const struct err *why)
 {
 	(void)pthread_mutex_lock(&service->lock);
 	service->is_ready = why == NULL;
+	service->has_looked = true;
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
@@ -282,6 +283,17 @@ service_is_ready(struct service *service)
 	is_ready = service->is_ready;
 	(void)pthread_mutex_unlock(&service->lock);
 	return is_ready;
+}
+
+bool
+service_has_looked(struct service *service)
+{
+	bool has_looked;
+
+	(void)pthread_mutex_lock(&service->lock);
+	has_looked = service->has_looked;
+	(void)pthread_mutex_unlock(&service->lock);
+	return has_looked;
 }
 
 /*

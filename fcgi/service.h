@@ -82,9 +82,11 @@ bool service_reap(struct service *service, struct service_end *ret_end);
 void service_kill_late_looks(struct service *service);
 
 /* Whether the state can be used, as the keeper last found; why NULL: it can.
- * Not ready until it was told so. */
+ * Whoever finds out logs it, when it changes.  Not ready until it was told so;
+ * has_looked: it was told, whatever. */
 void service_set_ready(struct service *service, const struct err *why);
 bool service_is_ready(struct service *service);
+bool service_has_looked(struct service *service);
 
 /*
  * Finish an answer that delivers its job, and write that down, as one step for

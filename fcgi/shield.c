@@ -8,6 +8,7 @@
  */
 #include "shield.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 #define HOST_TICK_MS 50
 /* Of an answer; more is not read. */
 #define BODY_MAX 4096
+/* Plain CGI: until what was lacking may be there. */
+#define LACK_PAUSE_MS 50
 
 struct asker {
 	struct shield *shield;
@@ -31,9 +34,12 @@ struct asker {
 	bool has_thread, is_wanted, is_asking;
 	pthread_t thread;
 	pthread_cond_t wanted;
-	int64_t asked_ms, answered_ms;	/* clock_mono_ms(); -1: never */
-	int up;				/* as in struct shield_reply */
+	int64_t asked_ms;		/* clock_mono_ms(); -1: never */
+	/* What was said; see struct shield_reply. */
+	int64_t question_ms, answered_ms;
+	int up;
 	struct err why;
+	bool lacks;
 };
 
 struct shielded {
@@ -57,7 +63,7 @@ struct shield {
 	struct request *parked;		/* by next */
 	size_t parked_len;
 	bool has_reader, has_host, is_reading, stopping, quit;
-	bool has_warned;	/* that there is no thread */
+	bool lacks_thread;	/* one that was to be started last */
 	pthread_t reader, host;
 
 	struct seat seat;	/* the reader's */
@@ -87,7 +93,7 @@ asker_init(struct asker *asker, struct shield *shield, bool is_health)
 {
 	asker->shield = shield;
 	asker->is_health = is_health;
-	asker->asked_ms = asker->answered_ms = -1;
+	asker->asked_ms = asker->question_ms = asker->answered_ms = -1;
 	asker->up = -1;
 	thread_cond_init(&asker->wanted);
 }
@@ -199,18 +205,31 @@ explain(const struct asker *asker, struct err *why)
 	}
 }
 
-/* Unlocked.  1 or 0, and why. */
+/* Is it nothing that the app has done? */
+static bool
+is_lack(const struct err *why)
+{
+	return why->code == ERR_LIMIT || why->code == ERR_NOMEM;
+}
+
+/* Unlocked.  1 or 0, and why; -1: it was not given its time, or we lack what
+ * it takes. */
 static int
 ask(const struct asker *asker, int64_t deadline_ms, struct err *why)
 {
 	static const struct http_request get = { .method = "GET",
 		.headers = "User-Agent: podprof\r\nAccept: */*\r\n" };
+	const int64_t whole_ms = clock_mono_ms() + SHIELD_ASK_MS;
 	struct http_reply reply;
 	int rc;
 
 	http_reply_init(&reply, BODY_MAX);
-	rc = http_ask(&asker->url, &get, deadline_ms, &reply, why);
+	rc = http_ask(&asker->url, &get,
+	    deadline_ms < whole_ms ? deadline_ms : whole_ms, &reply, why);
 	http_reply_fini(&reply);
+	if (rc != 0 && (is_lack(why) || (why->code == ERR_TARGET_TIMEOUT &&
+	    deadline_ms < whole_ms)))
+		return -1;
 	if (rc != 0) {
 		explain(asker, why);
 		return 0;
@@ -223,14 +242,22 @@ ask(const struct asker *asker, int64_t deadline_ms, struct err *why)
 	return 0;
 }
 
-/* With the lock held. */
+/* With the lock held.  Where nothing was said, what was counts. */
 static void
 put_down(struct asker *asker, int up, const struct err *why)
 {
-	asker->up = up;
+	const bool lacks = up < 0 && is_lack(why);
+
+	if (lacks && !asker->lacks)
+		log_warn("shield", "an app cannot be asked: %s", why->msg);
+	asker->lacks = lacks;
+	if (up >= 0) {
+		asker->up = up;
+		asker->question_ms = asker->asked_ms;
+		asker->answered_ms = clock_mono_ms();
+	}
 	if (up == 0)
 		asker->why = *why;
-	asker->answered_ms = clock_mono_ms();
 	asker->is_asking = asker->is_wanted = false;
 	(void)pthread_cond_broadcast(&asker->shield->changed);
 }
@@ -245,7 +272,7 @@ ask_once(struct asker *asker)
 	asker->asked_ms = clock_mono_ms();
 	asker->is_asking = true;
 	(void)pthread_mutex_unlock(&shield->lock);
-	up = ask(asker, clock_mono_ms() + SHIELD_ASK_MS, &why);
+	up = ask(asker, INT64_MAX, &why);
 	(void)pthread_mutex_lock(&shield->lock);
 	put_down(asker, up, &why);
 }
@@ -260,7 +287,7 @@ run_asker(void *arg)
 	(void)pthread_mutex_lock(&shield->lock);
 	while (!shield->quit) {
 		due_ms = asker->asked_ms + SHIELD_FRESH_MS;
-		if (!asker->is_wanted)
+		if (!asker->is_wanted || shield->stopping)
 			(void)pthread_cond_wait(&asker->wanted, &shield->lock);
 		else if (asker->asked_ms >= 0 && clock_mono_ms() < due_ms)
 			(void)thread_cond_wait(
@@ -308,7 +335,7 @@ run_reader(void *arg)
 	(void)pthread_mutex_lock(&shield->lock);
 	while (!shield->quit) {
 		shielded = next_wanted(shield);
-		if (shielded == NULL) {
+		if (shielded == NULL || shield->stopping) {
 			(void)pthread_cond_wait(
 			    &shield->rows_wanted, &shield->lock);
 			continue;
@@ -339,9 +366,9 @@ have_thread(struct shield *shield, bool *has_thread, void *(*run)(void *),
 	if (*has_thread)
 		return;
 	*has_thread = thread_start(run, arg, thread, &err) == 0;
-	if (!*has_thread && !shield->has_warned)
+	if (!*has_thread && !shield->lacks_thread)
 		log_warn("shield", "apps cannot be asked: %s", err.msg);
-	shield->has_warned = !*has_thread;
+	shield->lacks_thread = !*has_thread;
 }
 
 static void
@@ -386,8 +413,16 @@ reply_of(const struct asker *asker, int64_t now_ms)
 		.up = asker->up,
 		.is_fresh = age_ms >= 0 && age_ms < SHIELD_FRESH_MS,
 		.age_ms = age_ms,
+		.asked_ago_ms = now_ms - asker->question_ms,
+		.lacks = asker->lacks || asker->shield->lacks_thread,
 		.why = asker->why,
 	};
+}
+
+bool
+shield_is_said(const struct shield_reply *reply)
+{
+	return reply->age_ms >= 0 && reply->age_ms < SHIELD_WAIT_MS;
 }
 
 static struct shield_sight
@@ -571,17 +606,16 @@ request_wait_shield(struct request *request, struct answer *answer,
 	request->wait.resume = resume;
 }
 
-int
-shield_park(struct shield *shield, struct request *request_take,
-    struct err *err)
+bool
+shield_park(struct shield *shield, struct request *request_take)
 {
-	bool is_full;
+	bool has_place;
 
 	(void)pthread_mutex_lock(&shield->lock);
 	have_thread(shield, &shield->has_host, run_host, shield,
 	    &shield->host);
-	is_full = shield->parked_len >= SHIELD_PARKED_MAX || !shield->has_host;
-	if (!is_full) {
+	has_place = shield->has_host && shield->parked_len < SHIELD_PARKED_MAX;
+	if (has_place) {
 		/* Its time is bounded here. */
 		gate_set_deadline(request_take->gate, 0);
 		request_take->next = shield->parked;
@@ -590,14 +624,25 @@ shield_park(struct shield *shield, struct request *request_take,
 		(void)pthread_cond_broadcast(&shield->changed);
 	}
 	(void)pthread_mutex_unlock(&shield->lock);
-	if (is_full)
-		return err_set(err, ERR_LIMIT, "%d probes wait for an app "
-		    "already; probe less often", SHIELD_PARKED_MAX);
-	return 0;
+	if (!has_place)
+		request_take->wait.deadline_ms = clock_mono_ms();
+	return has_place;
+}
+
+/* Plain CGI. */
+static void
+find_inspector(struct asker *asker, int64_t deadline_ms)
+{
+	struct err why;
+	int up;
+
+	asker->asked_ms = clock_mono_ms();
+	up = ask(asker, deadline_ms, &why);
+	put_down(asker, up, &why);
 }
 
 /* Plain CGI: what another process has learned in this second, or else what
- * the app says, for others to share. */
+ * the app says, for others to share.  Our disk is no reason not to ask it. */
 static void
 find_health(struct asker *asker, const char *app, int64_t deadline_ms)
 {
@@ -606,49 +651,70 @@ find_health(struct asker *asker, const char *app, int64_t deadline_ms)
 	struct err why;
 	int up;
 
+	asker->asked_ms = clock_mono_ms();
 	if (share_open(conf->state_dir, app, deadline_ms, &share, &why) != 0) {
-		put_down(asker, 0, &why);
-		return;
+		if (why.code == ERR_TARGET_TIMEOUT)
+			return;
+		log_warn("shield", "health_url of app %s is asked for this "
+		    "probe alone: %s", app, why.msg);
 	}
-	if (!share_read(share, SHIELD_FRESH_MS, &up, &why)) {
+	if (share == NULL || !share_read(share, SHIELD_FRESH_MS, &up, &why)) {
 		up = ask(asker, deadline_ms, &why);
-		share_write(share, up, &why);
+		if (share != NULL && up >= 0)
+			share_write(share, up, &why);
 	}
 	share_close(&share);
 	put_down(asker, up, &why);
+}
+
+static bool
+is_wanted(const struct shielded *shielded)
+{
+	return shielded->wanted_ms >= 0 || shielded->inspector.is_wanted ||
+	    shielded->health.is_wanted;
 }
 
 /* Plain CGI: do what is wanted. */
 static void
 find(struct shield *shield, struct shielded *shielded, int64_t deadline_ms)
 {
-	const int64_t ask_ms = clock_mono_ms() + SHIELD_ASK_MS;
-	struct err why;
-	int up;
-
-	if (ask_ms < deadline_ms)
-		deadline_ms = ask_ms;
 	if (shielded->wanted_ms >= 0) {
 		read_rows(&shield->seat, shielded->app->name, &shielded->rows);
 		shielded->read_ms = clock_mono_ms();
 		shielded->wanted_ms = -1;
 	}
-	if (shielded->inspector.is_wanted) {
-		up = ask(&shielded->inspector, deadline_ms, &why);
-		put_down(&shielded->inspector, up, &why);
-	}
+	if (shielded->inspector.is_wanted)
+		find_inspector(&shielded->inspector, deadline_ms);
 	if (shielded->health.is_wanted)
 		find_health(
 		    &shielded->health, shielded->app->name, deadline_ms);
+	if (shielded->inspector.lacks || shielded->health.lacks)
+		(void)poll(NULL, 0, LACK_PAUSE_MS);
+}
+
+/* Plain CGI: one after the other, and none takes the time of those behind. */
+static void
+find_all(struct shield *shield, int64_t deadline_ms)
+{
+	int64_t wanted = 0, now_ms;
+	size_t i;
+
+	for (i = 0; i < shield->apps_len; i++)
+		wanted += is_wanted(&shield->apps[i]);
+	for (i = 0; i < shield->apps_len; i++) {
+		if (!is_wanted(&shield->apps[i]))
+			continue;
+		now_ms = clock_mono_ms();
+		find(shield, &shield->apps[i],
+		    now_ms + (deadline_ms - now_ms) / wanted--);
+	}
 }
 
 void
 shield_find(struct shield *shield, const struct request *request)
 {
 	const int64_t deadline_ms = request->wait.deadline_ms;
-	size_t i;
 
 	while (!is_served(shield, request) && clock_mono_ms() < deadline_ms)
-		for (i = 0; i < shield->apps_len; i++)
-			find(shield, &shield->apps[i], deadline_ms);
+		find_all(shield, deadline_ms);
 }

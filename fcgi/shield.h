@@ -1,6 +1,7 @@
 /*
- * What is known of the apps for those who probe them: whether a capture freezes
- * one just now, what its health_url says, and whether its inspector answers.
+ * What is known of the apps for those who probe them: whether a capture
+ * freezes one just now, what its health_url says, and whether its inspector
+ * answers.
  *
  *	handler ── shield_see() ─┬─ all that it needs is fresh: answers
  *	                         └─ request_wait_shield() ─► parked here
@@ -33,7 +34,8 @@
  * before counts. */
 #define SHIELD_ROWS_MS 250
 #define SHIELD_ROWS_WAIT_MS 500
-/* Requests that wait here, beside [limits] waiting; and for how long. */
+/* Requests that wait here, beside [limits] waiting; and for how long.  An answer
+ * that is younger than that is one. */
 #define SHIELD_PARKED_MAX 1024
 #define SHIELD_WAIT_MS 4000
 
@@ -44,8 +46,14 @@ struct shield_reply {
 	int up;			/* 1, 0; -1: never asked, or no answer yet */
 	bool is_fresh;
 	int64_t age_ms;		/* of what is said; -1: nothing is */
+	int64_t asked_ago_ms;	/* the question that it answers */
+	bool lacks;		/* we had not what it takes to ask, the last
+				 * time: that says nothing of the app */
 	struct err why;		/* 0: why not, in words for anybody */
 };
+
+/* Is it an answer?  One that has grown old while it was waited for is. */
+bool shield_is_said(const struct shield_reply *reply);
 
 struct shield_sight {
 	const struct conf_app *app;
@@ -100,10 +108,10 @@ void request_wait_shield(struct request *request, struct answer *answer,
     const struct conf_app *app, shield_need_fn *need, int64_t ms,
     request_resume_fn *resume);
 
-/* Take a request that request_wait_shield() was called for.  ERR_LIMIT: too
- * many are here; it is not taken. */
-MUST int shield_park(struct shield *shield, struct request *request_take,
-    struct err *err);
+/* Take a request that request_wait_shield() was called for.  False if too many
+ * are here, or nobody can look after it: it is not taken, and its wait is over
+ * at once. */
+MUST bool shield_park(struct shield *shield, struct request *request_take);
 
 /* Plain CGI: find out what the request waits for, in place.  Processes share
  * what they learn of health_url (share.h). */

@@ -44,7 +44,8 @@ INSERT INTO meter_bounds (span, le_ms) VALUES
 	('freeze', 30000), ('freeze', 60000),
 	('freeze', 9223372036854775807);
 
--- How long jobs that succeeded took, and how long apps stood still.
+-- How long jobs that succeeded took, and how long apps stood still, which the
+-- freeze of a worker thread says nothing of.
 CREATE TABLE meter_spans (
 	app TEXT NOT NULL,
 	pod TEXT NOT NULL,
@@ -57,16 +58,25 @@ CREATE TABLE meter_spans (
 	PRIMARY KEY (pod, span, app, kind, method, le_ms)
 ) STRICT, WITHOUT ROWID;
 
+-- Of which pods there is something above, and when each last gave a sign of life:
+-- what is counted of one that has gone is not kept for ever.
+CREATE TABLE meter_pods (
+	pod TEXT PRIMARY KEY,
+	seen_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- A job begins as queued, and is seen until it turns out to be refused.
 CREATE TRIGGER meter_job_comes AFTER INSERT ON jobs
 BEGIN
+	INSERT INTO meter_pods (pod, seen_at_ms)
+	VALUES (new.pod, new.created_at_ms)
+	ON CONFLICT DO UPDATE SET seen_at_ms = excluded.seen_at_ms;
 	INSERT INTO meter_jobs
 		(app, pod, kind, method, state, jobs, stored_bytes)
 	VALUES (new.app, new.pod, new.kind, 'none', new.state, 1, 0)
 	ON CONFLICT DO UPDATE SET jobs = jobs + 1;
 END;
 
--- In this order, so that there is no moment at which the pod has none.
 CREATE TRIGGER meter_job_changes
 AFTER UPDATE OF state, used_method, accepted_at_ms, stored_bytes, removed_at_ms
 ON jobs
@@ -121,7 +131,7 @@ END;
 -- Only then is all known of it, however the job ended.
 CREATE TRIGGER meter_job_lets_go AFTER UPDATE OF holds_target ON jobs
 WHEN old.holds_target = 1 AND new.holds_target = 0
-	AND new.freeze_ms IS NOT NULL
+	AND new.freeze_ms IS NOT NULL AND new.worker IS NULL
 BEGIN
 	INSERT INTO meter_spans
 		(app, pod, kind, method, span, le_ms, jobs, sum_ms)
@@ -144,19 +154,8 @@ BEGIN
 		AND state = old.state;
 END;
 
--- A pod that has gone must not be counted for ever: all that is known of it goes
--- with the last of its jobs, once another pod has some.
-CREATE TRIGGER meter_pod_goes AFTER UPDATE OF jobs ON meter_jobs
-WHEN new.jobs = 0 AND old.jobs > 0
-	AND NOT EXISTS (SELECT 1 FROM meter_jobs
-		WHERE pod = new.pod AND jobs > 0)
-	AND EXISTS (SELECT 1 FROM meter_jobs
-		WHERE pod <> new.pod AND jobs > 0)
-BEGIN
-	DELETE FROM meter_jobs WHERE pod = new.pod;
-	DELETE FROM meter_ends WHERE pod = new.pod;
-	DELETE FROM meter_spans WHERE pod = new.pod;
-END;
+INSERT INTO meter_pods (pod, seen_at_ms)
+SELECT pod, max(created_at_ms) FROM jobs GROUP BY pod;
 
 INSERT INTO meter_jobs (app, pod, kind, method, state, jobs, stored_bytes)
 SELECT app, pod, kind, coalesce(used_method, 'none'), state, count(*),

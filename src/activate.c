@@ -371,6 +371,26 @@ refuse_taken(const struct activate_order *order, const struct process *process,
 	    process->name);
 }
 
+/* What listens where its inspector should is none, or does not answer. */
+static int
+refuse_strange(const struct activate_order *order,
+    const struct process *process, const struct ports *ports,
+    const struct err *why, struct err *err)
+{
+	const struct port meant = number_of(order->app->inspector);
+
+	if (why->code == ERR_TARGET_REFUSED &&
+	    ports_find(ports, &meant) == NULL)
+		return err_set(err, why->code, "at port %u listens another "
+		    "process than the app's, %" PRId64 " (%s), which cannot "
+		    "open its inspector there: start the app with an "
+		    "--inspect-port of its own and set inspector to that",
+		    (unsigned)meant.number, process->proc.pid, process->name);
+	(void)err_set(err, why->code, "%s", why->msg);
+	return err_wrap(err, "the inspector of process %" PRId64 " (%s)",
+	    process->proc.pid, process->name);
+}
+
 /* An address is the process's own, if it listens there. */
 static bool
 is_at(const struct ports *ports, const struct ws_address *address)
@@ -646,11 +666,8 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 		*ret_is_ours = opening != NULL;
 		return 0;
 	}
-	if (closed->code != ERR_TARGET_UNREACHABLE) {
-		(void)err_set(err, closed->code, "%s", closed->msg);
-		return err_wrap(err, "the inspector of process %" PRId64
-		    " (%s)", process->proc.pid, process->name);
-	}
+	if (closed->code != ERR_TARGET_UNREACHABLE)
+		return refuse_strange(order, process, &ports, closed, err);
 	if (!order->may_open)
 		return err_set(err, ERR_TARGET_UNREACHABLE, "the inspector of "
 		    "process %" PRId64 " (%s) is closed; a job opens it by "

@@ -571,7 +571,7 @@ give_over(struct capture *c, const struct err *why)
 	record_failure(c, why);
 }
 
-/* All that touches the app; it is left alone when this returns. */
+/* All that asks the app; there is no session any more when this returns. */
 static int
 take(struct capture *c, struct err *err)
 {
@@ -605,8 +605,6 @@ out:
 	}
 	capture_detach(c);
 	watchdog_stop(&c->watchdog);
-	activate_end(&c->activation, c->ws);
-	ws_free(&c->ws);
 	return ret;
 }
 
@@ -635,6 +633,15 @@ keep(struct capture *c, struct err *err)
 		job_extension(c->job.kind), false, &fault) != 0)
 		log_warn("capture", "%s", fault.msg);
 	return -1;
+}
+
+/* Closing the inspector may take long, and nobody waits for it: the job is
+ * over.  If we are killed before, others close it. */
+static void
+leave(struct capture *c)
+{
+	activate_end(&c->activation, c->ws);
+	ws_free(&c->ws);
 }
 
 /* The new file may be one too many.  What cannot be done is done by others. */
@@ -668,6 +675,7 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 {
 	struct capture c;
 	struct proc self;
+	int ret;
 
 	memset(&c, 0, sizeof(c));
 	c.conf = conf;
@@ -688,16 +696,15 @@ capture_run(const struct conf *conf, struct db *db, const char *job_id,
 		.predicted_peak_bytes = JOB_UNKNOWN,
 		.predicted_freeze_ms = JOB_UNKNOWN };
 	c.looked_ms = c.told_ms;
-	if (take(&c, err) != 0) {
-		audit_end(&c, err);
-		return -1;
+	ret = take(&c, err);
+	if (ret == 0) {
+		ret = keep(&c, err);
+		if (ret != 0)
+			give_over(&c, err);
 	}
-	if (keep(&c, err) != 0) {
-		give_over(&c, err);
-		audit_end(&c, err);
-		return -1;
-	}
-	audit_end(&c, NULL);
-	make_way(&c);
-	return 0;
+	audit_end(&c, ret == 0 ? NULL : err);
+	leave(&c);
+	if (ret == 0)
+		make_way(&c);
+	return ret;
 }

@@ -6,7 +6,8 @@
  *	                       fsync, rename - succeed      fail, remove
  *
  * A job that is canceled, or fails, in the middle is thrown away at once.  What
- * V8 does not stop is waited for, as the target is ours until then.
+ * V8 does not stop is waited for, as the target is ours until then.  An
+ * inspector that podprof has opened is closed last, when the job is over.
  *
  * The kinds differ only in prepare and in the middle: each is a file
  * capture_KIND.c and a row in capture.c.  A heap snapshot has three methods,

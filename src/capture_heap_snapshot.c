@@ -282,6 +282,18 @@ wait_again(struct capture *c, struct err *err)
 	return cdp_wait(c->cdp, capture_deadline_in(c, ms), err);
 }
 
+/* Why an attempt failed, and what then kept the next one from being made.  The
+ * second is what the end is called by, if nothing else was possible. */
+static int
+fail_after(const struct err *why, const struct err *then, struct err *err)
+{
+	const bool is_over = then->code == ERR_CONFLICT ||
+	    then->code == ERR_TARGET_EXITED;
+
+	return err_set(err, is_over ? then->code : why->code,
+	    "%s (and then: %s)", why->msg, then->msg);
+}
+
 /* Begin the next attempt, with the same method or another one. */
 static int
 go_on(struct capture *c, const struct err *why, struct err *err)
@@ -292,11 +304,9 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	note_failure(c, why);
 	/* What was forced upon a copy is not meant for the app itself. */
 	c->is_forced = false;
-	if (is_again && wait_again(c, err) != 0)
-		return -1;
-	if (capture_ask_again(c, &fault) != 0)
-		return err_set(err, why->code, "%s (and then: %s)", why->msg,
-		    fault.msg);
+	if ((is_again && wait_again(c, &fault) != 0) ||
+	    capture_ask_again(c, &fault) != 0)
+		return fail_after(why, &fault, err);
 	c->tries++;
 	if (is_again) {
 		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");

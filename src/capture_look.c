@@ -66,7 +66,9 @@ look_at_workers(struct capture *c, struct look *look)
 	const struct cdp_limit limit = { .deadline_ms = c->deadline_ms };
 	struct err err;
 
-	if (cdp_list_workers(c->cdp, &limit, add_worker, look, &err) != 0)
+	look->knows_workers = cdp_list_workers(c->cdp, &limit, add_worker,
+	    look, &err) == 0;
+	if (!look->knows_workers)
 		log_info("look", "worker threads: %s", err.msg);
 }
 

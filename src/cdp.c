@@ -218,18 +218,29 @@ linger(struct cdp *cdp)
 	}
 }
 
+/* Twice, as Node may have told of some only while it was left.  With an app
+ * that is exiting the workers end anyway. */
+static void
+leave_main(struct cdp *cdp)
+{
+	int i;
+
+	for (i = 0; i < 2 && cdp->sessions.len > 0 && !cdp->exiting; i++)
+		if (cdp_leave_workers(cdp) == 0)
+			linger(cdp);
+	ws_disconnect(cdp->ws);
+}
+
 void
 cdp_close(struct cdp **cdp)
 {
 	if (cdp == NULL || *cdp == NULL)
 		return;
 	linger(*cdp);
-	if ((*cdp)->main != NULL) {
+	if ((*cdp)->main != NULL)
 		cdp_leave_worker(*cdp);
-	} else {
-		cdp_leave_workers(*cdp);
-		ws_disconnect((*cdp)->ws);
-	}
+	else
+		leave_main(*cdp);
 	jsoncut_free(&(*cdp)->cut);
 	buf_fini(&(*cdp)->sessions);
 	json_free(&(*cdp)->reply);

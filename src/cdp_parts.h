@@ -79,9 +79,11 @@ MUST int cdp_worker_event(struct cdp *cdp, const char *method,
 /* ERR_TARGET_EXITED.  Always -1. */
 int cdp_worker_ended(struct err *err);
 
-/* The worker's session is to end, or all that Node has opened still: tell it,
- * as far as that goes. */
+/* The worker's session is to end: tell Node, as far as that goes. */
 void cdp_leave_worker(struct cdp *worker);
-void cdp_leave_workers(struct cdp *cdp);
+
+/* The same of all that Node has opened still, without waiting for the replies.
+ * -1: the connection takes nothing more. */
+MUST int cdp_leave_workers(struct cdp *cdp);
 
 #endif

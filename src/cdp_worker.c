@@ -25,6 +25,9 @@
 /* Of an error's text: the workers that there are. */
 #define OTHERS_BYTES_MAX 120
 
+/* Of a call that names a session. */
+#define PARAMS_BYTES_MAX (CDP_SESSION_MAX + 32)
+
 /* What is looked for while the workers are told of: all of them, or one. */
 struct cdp_search {
 	cdp_worker_fn *visit;		/* NULL: one */
@@ -222,15 +225,21 @@ cdp_parting(const struct cdp *worker, char out[CDP_PARTING_MAX])
 	    INT32_MAX, worker->session);
 }
 
+static void
+put_session(const char *session, char out[PARAMS_BYTES_MAX])
+{
+	(void)snprintf(out, PARAMS_BYTES_MAX, "{\"sessionId\":\"%s\"}",
+	    session);
+}
+
 static int
 detach(struct cdp *cdp, const char *session, const struct cdp_limit *limit,
     struct err *err)
 {
-	char params[64];
+	char params[PARAMS_BYTES_MAX];
 	int ret;
 
-	(void)snprintf(params, sizeof(params), "{\"sessionId\":\"%s\"}",
-	    session);
+	put_session(session, params);
 	ret = cdp_call(cdp, "NodeWorker.detach", params, limit, NULL, NULL,
 	    err);
 	drop_session(cdp, session);
@@ -389,13 +398,35 @@ cdp_leave_worker(struct cdp *worker)
 		(void)!detach(carrier, worker->session, &limit, NULL);
 }
 
-void
+/* Whatever the main thread is at, it takes messages in their order, and does
+ * what they say before it hears that we have left. */
+static int
+say(struct cdp *cdp, const char *method, const char *params)
+{
+	const int64_t until_ms = clock_mono_ms() + CDP_LINGER_MS;
+	struct err err;
+
+	while (cdp_send(cdp, cdp->next_id++, method, params, &err) != 0)
+		if (err.code != ERR_TARGET_TIMEOUT ||
+		    clock_mono_ms() >= until_ms ||
+		    ws_service(cdp->ws, clock_mono_ms() + 1, &err) != 0)
+			return -1;
+	return 0;
+}
+
+int
 cdp_leave_workers(struct cdp *cdp)
 {
-	const struct cdp_limit limit = {
-		.deadline_ms = clock_mono_ms() + CDP_LINGER_MS,
-	};
+	char session[CDP_SESSION_MAX], params[PARAMS_BYTES_MAX];
 
-	if (cdp->sessions.len > 0)
-		(void)!detach_others(cdp, "", &limit, NULL);
+	if (say(cdp, "NodeWorker.disable", NULL) != 0)
+		return -1;
+	while (cdp->sessions.len > 0) {
+		(void)str_copy(session, sizeof(session), cdp->sessions.data);
+		drop_session(cdp, session);
+		put_session(session, params);
+		if (say(cdp, "NodeWorker.detach", params) != 0)
+			return -1;
+	}
+	return 0;
 }

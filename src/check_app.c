@@ -45,9 +45,43 @@ report_facts(struct check *check, const char *what, const char *inspector,
 	    (long long)facts->heap_used_bytes >> 20, memory);
 }
 
-/* Would a snapshot be refused? */
+/* For so long it is not ready before it is frozen, where anybody asks. */
+static int64_t
+drain_ms(const struct conf_app *app)
+{
+	return app->health_url[0] != '\0' ? app->drain_ms : 0;
+}
+
+/* Would its freeze end in time? */
 static void
-check_memory_guard(struct check *check, const char *what,
+check_freeze(struct check *check, const char *what,
+    const struct conf_app *app, int64_t freeze_ms)
+{
+	const int64_t timeout_ms = check->conf->job_timeout_ms;
+	const int64_t left_ms = timeout_ms - drain_ms(app);
+	char left[STR_QUANTITY_MAX], drain[STR_QUANTITY_MAX];
+	char timeout[STR_QUANTITY_MAX];
+
+	if (app->method == METHOD_FORK || left_ms <= 0 || freeze_ms < left_ms)
+		return;
+	str_format_duration(left_ms, left);
+	str_format_duration(drain_ms(app), drain);
+	str_format_duration(timeout_ms, timeout);
+	if (drain_ms(app) > 0)
+		check_found(check, CHECK_WARN, what, "a heap snapshot taken "
+		    "now would take %lld s or more, and after drain (%s) there "
+		    "are %s left of [limits] job_timeout (%s), which ends it",
+		    (long long)freeze_ms / 1000, drain, left, timeout);
+	else
+		check_found(check, CHECK_WARN, what, "a heap snapshot taken "
+		    "now would take %lld s or more; [limits] job_timeout (%s) "
+		    "is shorter, and ends it", (long long)freeze_ms / 1000,
+		    timeout);
+}
+
+/* Would a snapshot be refused, or given up? */
+static void
+check_snapshot(struct check *check, const char *what,
     const struct conf_app *app, const struct target_facts *facts)
 {
 	struct predict predict;
@@ -60,6 +94,7 @@ check_memory_guard(struct check *check, const char *what,
 		    "now %s: %s", check->conf->memory_guard ?
 		    "would be refused" : "might kill the app, and memory_guard "
 		    "is off", err.msg);
+	check_freeze(check, what, app, predict.freeze_ms);
 }
 
 /* Through a session, which Node tells of on the app's stderr. */
@@ -78,7 +113,7 @@ ask_app(struct check *check, const char *what, const struct conf_app *app,
 		check_found(check, CHECK_FAIL, what, "%s", err.msg);
 	} else if (target_ask(cdp, &limit, false, &facts, &err) == 0) {
 		report_facts(check, what, app->inspector, &facts);
-		check_memory_guard(check, what, app, &facts);
+		check_snapshot(check, what, app, &facts);
 	} else if (err.code == ERR_TARGET_TIMEOUT) {
 		check_found(check, CHECK_WARN, what, "the inspector at %s "
 		    "answers, the app itself did not within %d s: it is busy, "
@@ -174,6 +209,24 @@ consequence(const struct conf_app *app)
 	return app->method == METHOD_AUTO ?
 	    "every heap snapshot freezes the app" :
 	    "every heap snapshot fails";
+}
+
+/* Nothing is left for a capture. */
+static void
+check_drain(struct check *check, const char *what, const struct conf_app *app)
+{
+	char drain[STR_QUANTITY_MAX], timeout[STR_QUANTITY_MAX];
+
+	if (app->method == METHOD_FORK ||
+	    drain_ms(app) < check->conf->job_timeout_ms)
+		return;
+	str_format_duration(drain_ms(app), drain);
+	str_format_duration(check->conf->job_timeout_ms, timeout);
+	check_found(check, lacking(app), what, "drain (%s) is not shorter than "
+	    "[limits] job_timeout (%s), of which it is a part, so %s: make "
+	    "drain shorter, or job_timeout longer", drain, timeout,
+	    app->method == METHOD_AUTO ? "no heap snapshot that freezes the "
+	    "app is ever taken" : consequence(app));
 }
 
 /* It is beside podprof-capture: that is here where nothing is installed yet. */
@@ -340,6 +393,7 @@ check_app(struct check *check, const struct conf_app *app)
 	check_inspector(check, what, app);
 	if (app->health_url[0] != '\0')
 		check_health(check, what, app);
+	check_drain(check, what, app);
 	if (app->method == METHOD_STREAM)
 		return;
 	check_exchange(check, what, app);

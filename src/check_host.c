@@ -224,20 +224,23 @@ static void
 check_memory(struct check *check)
 {
 	const struct conf *conf = check->conf;
+	const int64_t captures = (int64_t)conf->apps_len * (1 + conf->profiles);
 	int64_t limit = find_limit(), needs;
 
 	needs = POOL_BYTES + conf->downloads * DOWNLOAD_BYTES +
-	    (int64_t)conf->apps_len * CAPTURE_BYTES;
+	    captures * CAPTURE_BYTES;
 	if (limit < 0)
 		check_found(check, CHECK_OK, "memory", "no limit where this "
 		    "command runs; podprof takes %lld MB at most", MB(needs));
 	else if (limit < needs)
 		check_found(check, CHECK_WARN, "memory", "a limit of %lld MB "
 		    "where this command runs, and podprof may take %lld MB: "
-		    "the pool, %lld downloads at once, a capture of each of "
-		    "%zu app%s; raise the limit, or lower [limits] downloads",
+		    "the pool, %lld downloads at once, and of each of %zu "
+		    "app%s a heap snapshot and %lld profile%s; raise the "
+		    "limit, or lower [limits] profiles or downloads",
 		    MB(limit), MB(needs), (long long)conf->downloads,
-		    conf->apps_len, conf->apps_len == 1 ? "" : "s");
+		    conf->apps_len, conf->apps_len == 1 ? "" : "s",
+		    (long long)conf->profiles, conf->profiles == 1 ? "" : "s");
 	else
 		check_found(check, CHECK_OK, "memory", "a limit of %lld MB "
 		    "where this command runs; podprof takes %lld MB at most",

@@ -90,14 +90,11 @@ is_good(const unsigned char *answer, size_t len)
 static void
 ask_pool(struct check *check, const char *path, int fd, const char *detail)
 {
-	const struct timeval wait = {.tv_sec = CHECK_WAIT_MS / 1000};
 	unsigned char answer[ANSWER_BYTES_MAX];
 	struct bytes request;
 	size_t len = 0;
 	ssize_t n = 0;
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	build_request(&request);
 	n = send(fd, request.data, request.len, MSG_NOSIGNAL);
 	while (n > 0 && len < sizeof(answer) && !is_good(answer, len)) {
@@ -118,6 +115,20 @@ ask_pool(struct check *check, const char *path, int fd, const char *detail)
 		    "why; else restart it", path, CHECK_WAIT_MS / 1000);
 }
 
+/* A socket whose calls end, that of connect(2), too. */
+static int
+open_socket(void)
+{
+	const struct timeval wait = {.tv_sec = CHECK_WAIT_MS / 1000};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	return fd;
+}
+
 /* Connect, for an answer or for a reason. */
 static void
 try_pool(struct check *check, const char *path, const char *detail)
@@ -131,7 +142,7 @@ try_pool(struct check *check, const char *path, const char *detail)
 		    sizeof(address.sun_path) - 1);
 		return;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = open_socket();
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address,
 		sizeof(address)) == 0)
 		ask_pool(check, path, fd, detail);
@@ -139,6 +150,11 @@ try_pool(struct check *check, const char *path, const char *detail)
 		check_found(check, CHECK_FAIL, WHAT, "nobody listens at %s, a "
 		    "pool that has ended left it: start the pool (systemctl "
 		    "start podprof.socket, or spawn-fcgi)", path);
+	else if (errno == EAGAIN)
+		check_found(check, CHECK_FAIL, WHAT, "the pool at %s takes no "
+		    "more connections: so many wait already, and none was "
+		    "taken within %d s; its log says why, else restart it",
+		    path, CHECK_WAIT_MS / 1000);
 	else if (errno == EACCES)
 		check_found(check, CHECK_WARN, WHAT, "%s (%s): this user may "
 		    "not connect, so whether a pool answers was not tried; ask "

@@ -129,7 +129,24 @@ await(int fd, short events, int64_t deadline_ms, struct err *err)
 	} while (rc < 0 && errno == EINTR);
 	if (rc > 0)
 		return 0;
+	if (rc < 0)
+		return err_set_errno(err, ERR_LIMIT, errno, "poll");
 	return err_set(err, ERR_TARGET_TIMEOUT, "no answer in time");
+}
+
+/* Whether it is we who lack something, or nobody is to be reached. */
+static enum err_code
+code_of(int errnum)
+{
+	switch (errnum) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return ERR_LIMIT;
+	default:
+		return ERR_TARGET_UNREACHABLE;
+	}
 }
 
 static int
@@ -142,8 +159,7 @@ connect_one(const struct addrinfo *to, int64_t deadline_ms, int *ret_fd,
 	fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    0);
 	if (fd < 0)
-		return err_set_errno(err, ERR_TARGET_UNREACHABLE, errno,
-		    "no socket");
+		return err_set_errno(err, code_of(errno), errno, "no socket");
 	if (connect(fd, to->ai_addr, to->ai_addrlen) != 0)
 		errnum = errno;
 	if (errnum == EINPROGRESS) {
@@ -156,7 +172,7 @@ connect_one(const struct addrinfo *to, int64_t deadline_ms, int *ret_fd,
 	}
 	if (errnum != 0) {
 		(void)close(fd);
-		return err_set_errno(err, ERR_TARGET_UNREACHABLE, errnum,
+		return err_set_errno(err, code_of(errnum), errnum,
 		    "cannot connect");
 	}
 	*ret_fd = fd;
@@ -171,7 +187,14 @@ connect_any(const struct http_url *url, int64_t deadline_ms, int *ret_fd,
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list, *to;
 	int rc;
 
+	/* Without descriptors no host is "known": only errno tells. */
+	errno = 0;
 	rc = getaddrinfo(url->host, url->port, &hints, &list);
+	if (rc == EAI_MEMORY)
+		errno = ENOMEM;
+	if (rc != 0 && code_of(errno) == ERR_LIMIT)
+		return err_set_errno(err, ERR_LIMIT, errno,
+		    "the host %s cannot be looked up", url->host);
 	if (rc != 0)
 		return err_set(err, ERR_TARGET_UNREACHABLE, "the host %s is "
 		    "not known (%s)", url->host, gai_strerror(rc));

@@ -1,8 +1,7 @@
 /*
  * One HTTP/1.1 request (RFC 9112) on a connection of its own, and its answer,
  * whole and bounded.  http:// only; no redirect is followed, no proxy asked,
- * nothing is kept.  For questions to services nearby; the inspector, which is
- * particular, is asked by ws.h.
+ * nothing is kept.  For questions to services nearby.
  *
  * Safe for many threads.
  */
@@ -60,6 +59,7 @@ void http_reply_fini(struct http_reply *reply);
  *                           up a name is not bounded by it
  *   ERR_TARGET_REFUSED      what answers does not speak HTTP
  *   ERR_TARGET_EXITED       the connection broke before the end of the answer
+ *   ERR_LIMIT               we lack descriptors, or memory for a socket
  *   ERR_NOMEM
  */
 MUST int http_ask(const struct http_url *url,

@@ -37,7 +37,7 @@ static const char JOB_COUNT_PROFILES[] =
 
 static const char JOB_NEWEST_SNAPSHOT[] =
     "SELECT * FROM jobs WHERE app = :app AND pod = :pod"
-    " AND kind = 'heap-snapshot' AND worker IS NULL"
+    " AND kind = 'heap-snapshot'"
     " AND (accepted_at_ms IS NOT NULL"
     " OR state IN ('queued', 'running')) ORDER BY seq DESC LIMIT 1";
 

@@ -244,8 +244,8 @@ MUST int job_discard(struct db *db, const char *id, struct err *err);
 MUST int job_get(struct db *db, const char *state_dir, const char *app,
     const char *pod, const char *id, struct job *ret_job, struct err *err);
 
-/* The newest accepted, queued or running heap snapshot of app and pod, but none
- * of a worker thread; settled as by job_get().  ERR_NOT_FOUND. */
+/* The newest accepted, queued or running heap snapshot of app and pod, of
+ * whatever thread; settled as by job_get().  ERR_NOT_FOUND. */
 MUST int job_newest_snapshot(struct db *db, const char *state_dir,
     const char *app, const char *pod, struct job *ret_job, struct err *err);
 
@@ -487,6 +487,7 @@ struct job_shield {
 	int64_t alive_until_ms;		/* called alive */
 	int64_t unready_until_ms;	/* called not ready: it is about to be
 					 * frozen, or is */
+	int64_t since_ms;		/* called so */
 	bool is_draining;		/* about to be */
 	bool is_forking;		/* a copy is captured: nobody waits */
 };

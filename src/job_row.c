@@ -162,9 +162,6 @@ read_words(struct db_stmt *row, struct job *out)
 	out->state = (enum job_state)state;
 	out->method = (enum conf_method)method;
 	out->phase = (enum job_phase)phase_index;
-	/* The column has no word for it. */
-	if (state == JOB_RUNNING && !db_column_is_null(row, "drain_until_ms"))
-		out->phase = PHASE_DRAINING;
 	out->sum.coding = (enum artifact_coding)coding_index;
 	out->removed_because = (enum job_removal)removal_index;
 	return 0;
@@ -179,6 +176,9 @@ read_runner(struct db_stmt *row, struct job *out)
 	out->lease_until_ms = number(row, "lease_until_ms");
 	out->holds_target = number(row, "holds_target") == 1;
 	out->drain_until_ms = number(row, "drain_until_ms");
+	/* The column of the phase has no word for it. */
+	if (out->state == JOB_RUNNING && out->drain_until_ms != JOB_UNKNOWN)
+		out->phase = PHASE_DRAINING;
 }
 
 static void

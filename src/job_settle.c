@@ -158,13 +158,30 @@ interrupt(struct db *db, const char *state_dir, const struct job *job,
 	return 0;
 }
 
+/* A job that is over, and has kept its target: also its end comes now. */
+static int
+let_go(struct db *db, const char *state_dir, const struct job *job,
+    const struct err *why, struct err *err)
+{
+	if (job_release(db, state_dir, job->id, err) != 0)
+		return -1;
+	/* Somebody else may have been faster. */
+	if (db_changes(db) != 1)
+		return 0;
+	if (job->state == JOB_CANCELED)
+		job_audit_end(job, "dropped", why->msg);
+	else
+		job_audit_end(job, "failed", job->error.msg);
+	return 0;
+}
+
 /* A job that held its target, and whose process is gone. */
 static int
 settle(struct db *db, const char *state_dir, const struct job *job,
     const struct err *why, struct err *err)
 {
 	if (job_is_final(job))
-		return job_release(db, state_dir, job->id, err);
+		return let_go(db, state_dir, job, why, err);
 	return interrupt(db, state_dir, job, why, err);
 }
 

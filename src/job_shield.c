@@ -26,6 +26,7 @@ static const char JOB_FIND_SHIELD[] =
     "SELECT max(shield_until_ms) AS alive,"
     " max(iif(shield_from_ms IS NOT NULL AND holds_target = 1,"
     " shield_until_ms, NULL)) AS unready,"
+    " max(iif(holds_target = 1, shield_from_ms, NULL)) AS since,"
     " max(drain_until_ms IS NOT NULL) AS draining FROM jobs"
     " WHERE app = :app AND pod = :pod"
     " AND shield_until_ms > :now AND shield_until_ms <= :lease";
@@ -124,6 +125,7 @@ job_find_shield(struct db *db, const char *app, const char *pod,
 	if (rc == 1) {
 		shield.alive_until_ms = db_column_int(stmt, "alive", 0);
 		shield.unready_until_ms = db_column_int(stmt, "unready", 0);
+		shield.since_ms = db_column_int(stmt, "since", 0);
 		shield.is_draining = db_column_int(stmt, "draining", 0) == 1;
 	}
 	db_done(stmt);

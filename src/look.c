@@ -366,10 +366,15 @@ put_predicted(const struct predict *predict, struct json *object)
 static int
 put_workers(const struct look *look, struct json *object)
 {
-	struct json *workers = json_put_array(object, "workers"), *row;
-	int bad = workers == NULL ? -1 : 0;
+	struct json *workers, *row;
+	int bad;
 	size_t i;
 
+	/* That an app has none is known only if it said so. */
+	if (!look->knows_workers)
+		return json_put_null(object, "workers");
+	workers = json_put_array(object, "workers");
+	bad = workers == NULL ? -1 : 0;
 	for (i = 0; i < look->workers_len; i++) {
 		row = json_add_object(workers);
 		bad |= json_put_string(row, "id", look->workers[i].id);

@@ -49,6 +49,7 @@ struct look {
 	struct predict predict;		/* for the first that is usable */
 	struct cdp_worker workers[LOOK_WORKERS];	/* by id */
 	size_t workers_len;
+	bool knows_workers;		/* all that there are were told of */
 };
 
 /* One more worker thread, in its place; of those above LOOK_WORKERS the oldest
@@ -87,7 +88,7 @@ MUST int look_get(struct db *db, const char *app, const char *pod,
  *  "memory":{"heapUsedBytes","rssBytes","limitBytes","availableBytes"},
  *  "methods":[{"method","usable","reason"}],
  *  "predicted":{"peakBytes","fileBytes","freezeMs"},
- *  "workers":[{"id","title"}]}
+ *  "workers":[{"id","title"}]}, null for what is not known.
  * ERR_NOMEM.
  */
 MUST int look_put_json(const struct look *look, const char *app,

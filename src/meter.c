@@ -1,9 +1,19 @@
 /*
- * Reading what the triggers of the table jobs have counted.
+ * Reading what the triggers of the table jobs have counted, and forgetting what
+ * they counted of pods that have gone.
  */
 #include "meter.h"
 
 #include <stdbool.h>
+
+#include "clock.h"
+
+/* A pod that is there says so this often at most. */
+#define SEEN_MS (METER_FORGET_MS / 24)
+
+/* An expression of C that is one of SQL, too. */
+#define SQL_OF(expression) TEXT_OF(expression)
+#define TEXT_OF(text) #text
 
 static const char METER_JOBS[] =
     "SELECT app, kind, method, state, jobs FROM meter_jobs WHERE pod = :pod"
@@ -31,6 +41,28 @@ static const char METER_SPANS[] =
 static const char METER_STORE[] =
     "SELECT coalesce(sum(jobs), 0) AS jobs,"
     " coalesce(sum(stored_bytes), 0) AS bytes FROM meter_jobs";
+
+/* A time that is far ahead was written before the clock was set back. */
+#define IS_UNSEEN \
+    " pod = :pod AND abs(seen_at_ms - :now) > " SQL_OF(SEEN_MS)
+#define IS_GONE \
+    " pod <> :pod AND abs(seen_at_ms - :now) > " SQL_OF(METER_FORGET_MS) \
+    " AND NOT EXISTS (SELECT 1 FROM meter_jobs AS its" \
+    " WHERE its.pod = meter_pods.pod AND its.jobs > 0)"
+
+static const char METER_SWEEP_FINDS[] =
+    "SELECT 1 FROM meter_pods WHERE" IS_UNSEEN " OR" IS_GONE " LIMIT 1";
+
+#define WHERE_GONE \
+    " WHERE pod IN (SELECT pod FROM meter_pods WHERE" IS_GONE ")"
+/* Last what the others are found by. */
+static const char *const meter_sweep_steps[] = {
+	"UPDATE meter_pods SET seen_at_ms = :now WHERE" IS_UNSEEN,
+	"DELETE FROM meter_ends" WHERE_GONE,
+	"DELETE FROM meter_spans" WHERE_GONE,
+	"DELETE FROM meter_jobs" WHERE_GONE,
+	"DELETE FROM meter_pods WHERE" IS_GONE,
+};
 
 /* The rows of a bound statement, which is done then. */
 static int
@@ -112,4 +144,44 @@ meter_read_store(struct db *db, int64_t *ret_jobs, int64_t *ret_bytes,
 	}
 	db_done(stmt);
 	return rc < 0 ? -1 : 0;
+}
+
+/* The result of db_step(). */
+static int
+step_for(struct db *db, const char *sql, const char *pod, struct err *err)
+{
+	struct db_stmt *stmt;
+	int rc;
+
+	if (db_prepare(db, sql, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":pod", pod, err) != 0 ||
+	    db_bind_int(stmt, ":now", clock_utc_ms(), err) != 0)
+		return -1;
+	rc = db_step(stmt, err);
+	db_done(stmt);
+	return rc;
+}
+
+int
+meter_sweep(struct db *db, const char *pod, struct err *err)
+{
+	const size_t len =
+	    sizeof(meter_sweep_steps) / sizeof(meter_sweep_steps[0]);
+	size_t i;
+	int rc;
+
+	rc = step_for(db, METER_SWEEP_FINDS, pod, err);
+	if (rc != 1)
+		return rc;
+	if (db_begin(db, err) != 0)
+		return -1;
+	for (i = 0; i < len; i++)
+		if (step_for(db, meter_sweep_steps[i], pod, err) < 0)
+			goto fail;
+	if (db_commit(db, err) != 0)
+		goto fail;
+	return 0;
+fail:
+	db_rollback(db);
+	return -1;
 }

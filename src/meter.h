@@ -1,7 +1,7 @@
 /*
  * Numbers of jobs over time.  The triggers of sql/0007_metrics.sql count, in
  * tables of their own, so that nothing is lost when rows of jobs are removed;
- * this is the only module that reads them.
+ * this is the only module that reads them, and forgets what is old.
  *
  * Of the labels none is NULL; method is "none" where none was chosen.  All text
  * is the row's: valid during the visit.
@@ -52,5 +52,14 @@ MUST int meter_read_spans(struct db *db, const char *pod, const char *span,
  * what [limits] store_jobs and store_bytes are about. */
 MUST int meter_read_store(struct db *db, int64_t *ret_jobs,
     int64_t *ret_bytes, struct err *err);
+
+/*
+ * Forget what is counted of other pods that have no jobs, and gave no sign of
+ * life for so long: neither was a job of theirs begun, nor did they call this,
+ * as each pod that is there does all the time.  Reads only, where there is
+ * nothing to do.  ERR_STORE, ERR_SPACE.
+ */
+#define METER_FORGET_MS (24 * 3600 * 1000)
+MUST int meter_sweep(struct db *db, const char *pod, struct err *err);
 
 #endif

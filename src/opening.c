@@ -338,6 +338,19 @@ opening_left(const char *state_dir, size_t *at,
 	return rc;
 }
 
+/* Loopback is where Node opens one that is told no address. */
+static bool
+may_be_at(const struct opening *opening, const struct port *port)
+{
+	const struct in6_addr *ip = &port->ip;
+
+	return port_is_in(port, &opening->port, 1) &&
+	    (!IN6_IS_ADDR_UNSPECIFIED(&opening->port.ip) ||
+	    IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LOOPBACK(ip) ||
+	    (IN6_IS_ADDR_V4MAPPED(ip) &&
+	    (ip->s6_addr[12] == 127 || ip->s6_addr[12] == 0)));
+}
+
 bool
 opening_find(const char *state_dir, const struct port *port,
     char ret_app[STR_NAME_MAX + 1], struct opening *ret_opening)
@@ -352,7 +365,7 @@ opening_find(const char *state_dir, const struct port *port,
 	while (dir != NULL && !found && (entry = readdir(dir)) != NULL)
 		found = app_of(entry->d_name, app) &&
 		    peek(dirfd(dir), entry->d_name, &opening) &&
-		    port_is_in(port, &opening.port, 1) &&
+		    may_be_at(&opening, port) &&
 		    proc_life(&opening.proc) == PROC_ALIVE;
 	if (dir != NULL)
 		(void)closedir(dir);

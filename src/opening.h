@@ -29,7 +29,8 @@
 struct opening {
 	struct proc proc;	/* whose inspector */
 	struct port port;	/* where; of all addresses (in6addr_any): not
-				 * known yet, but the number */
+				 * known yet, but the number, and that it is of
+				 * loopback */
 	int64_t signaled_ms;	/* clock_utc_ms() */
 };
 

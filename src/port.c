@@ -19,12 +19,13 @@
 enum { ESTABLISHED = 0x01, LISTENING = 0x0a };
 
 /* What is read of a line, by the number of its field. */
-enum { LOCAL = 1, STATE = 3, INODE = 9, FIELDS };
+enum { LOCAL = 1, STATE = 3, USER = 7, INODE = 9, FIELDS };
 
 /* A line of the tables. */
 struct tcp {
 	struct port local;
 	unsigned state;
+	uid_t user;
 	uint64_t inode;
 };
 
@@ -32,8 +33,12 @@ typedef void tcp_fn(void *ctx, const struct tcp *tcp);
 
 /* Sockets that listen, to be looked for among descriptors. */
 struct sockets {
-	struct tcp list[PORT_SOCKETS_MAX];
-	size_t len;
+	const struct port *port;	/* those that are reached there; NULL:
+					 * all */
+	struct tcp *list;
+	size_t len, size;
+	struct err fault;		/* why some are missing; code 0: none
+					 * is */
 };
 
 static const struct in6_addr mapped_any = {
@@ -113,6 +118,7 @@ parse_line(const char *line, struct tcp *ret_tcp)
 		return false;
 	tcp.local.number = (uint16_t)strtoul(colon + 1, NULL, 16);
 	tcp.state = (unsigned)strtoul(fields[STATE], NULL, 16);
+	tcp.user = (uid_t)strtoul(fields[USER], NULL, 10);
 	tcp.inode = strtoull(fields[INODE], NULL, 10);
 	*ret_tcp = tcp;
 	return true;
@@ -147,12 +153,47 @@ scan(int64_t pid, tcp_fn *found, void *ctx)
 	scan_table(path, found, ctx);
 }
 
+static bool
+covers(const struct port *wide, const struct port *port)
+{
+	if (wide->number != port->number)
+		return false;
+	return memcmp(&wide->ip, &port->ip, sizeof(port->ip)) == 0 ||
+	    IN6_IS_ADDR_UNSPECIFIED(&wide->ip) ||
+	    (IN6_IS_ADDR_V4MAPPED(&port->ip) &&
+	    memcmp(&wide->ip, &mapped_any, sizeof(mapped_any)) == 0);
+}
+
+/* Room for one more. */
+static int
+sockets_grow(struct sockets *sockets)
+{
+	const size_t size = sockets->size > 0 ? 2 * sockets->size : 64;
+	struct tcp *list;
+
+	if (sockets->len < sockets->size)
+		return 0;
+	if (size > PORT_SOCKETS_MAX)
+		return err_set(&sockets->fault, ERR_TARGET_REFUSED, "more than "
+		    "%d sockets listen here: that is more than podprof looks "
+		    "through", PORT_SOCKETS_MAX);
+	list = reallocarray(sockets->list, size, sizeof(*list));
+	if (list == NULL)
+		return err_set(&sockets->fault, ERR_NOMEM,
+		    "no memory for %zu sockets", size);
+	sockets->list = list;
+	sockets->size = size;
+	return 0;
+}
+
 static void
 add_listening(void *ctx, const struct tcp *tcp)
 {
 	struct sockets *sockets = ctx;
 
-	if (tcp->state == LISTENING && sockets->len < PORT_SOCKETS_MAX)
+	if (tcp->state == LISTENING && (sockets->port == NULL ||
+		covers(&tcp->local, sockets->port)) &&
+	    sockets_grow(sockets) == 0)
 		sockets->list[sockets->len++] = *tcp;
 }
 
@@ -225,12 +266,13 @@ int
 port_list(int64_t pid, struct port list[PORT_LIST_MAX], size_t *ret_len,
     struct err *err)
 {
-	struct sockets sockets = { .len = 0 };
+	struct sockets sockets = { .port = NULL };
 	struct owned owned = { &sockets, list, 0 };
 	int errnum;
 
 	scan(pid, add_listening, &sockets);
 	errnum = scan_descriptors(pid, add_owned, &owned);
+	free(sockets.list);
 	if (errnum == ENOENT || errnum == ESRCH)
 		return err_set(err, ERR_TARGET_EXITED,
 		    "process %" PRId64 " has ended", pid);
@@ -238,19 +280,12 @@ port_list(int64_t pid, struct port list[PORT_LIST_MAX], size_t *ret_len,
 		return err_set_errno(err, ERR_TARGET_REFUSED, errnum,
 		    "podprof cannot see where process %" PRId64 " listens "
 		    "(/proc/%" PRId64 "/fd)", pid, pid);
+	if (sockets.fault.code != 0)
+		return err_set(err, sockets.fault.code, "podprof cannot see "
+		    "where process %" PRId64 " listens: %s", pid,
+		    sockets.fault.msg);
 	*ret_len = owned.len;
 	return 0;
-}
-
-static bool
-covers(const struct port *wide, const struct port *port)
-{
-	if (wide->number != port->number)
-		return false;
-	return memcmp(&wide->ip, &port->ip, sizeof(port->ip)) == 0 ||
-	    IN6_IS_ADDR_UNSPECIFIED(&wide->ip) ||
-	    (IN6_IS_ADDR_V4MAPPED(&port->ip) &&
-	    memcmp(&wide->ip, &mapped_any, sizeof(mapped_any)) == 0);
 }
 
 bool
@@ -264,45 +299,57 @@ port_is_in(const struct port *port, const struct port *list, size_t len)
 	return false;
 }
 
-/* Those of them that are reached at the port. */
-static void
-keep_covering(struct sockets *sockets, const struct port *port)
-{
-	size_t i, kept = 0;
-
-	for (i = 0; i < sockets->len; i++)
-		if (covers(&sockets->list[i].local, port))
-			sockets->list[kept++] = sockets->list[i];
-	sockets->len = kept;
-}
-
-static bool
+/* 1 if it has, 0 if not, -1 if its descriptors are hidden. */
+static int
 has_one(int64_t pid, const struct sockets *sockets)
 {
 	struct port list[PORT_LIST_MAX];
 	struct owned owned = { sockets, list, 0 };
 
-	return scan_descriptors(pid, add_owned, &owned) == 0 && owned.len > 0;
+	switch (scan_descriptors(pid, add_owned, &owned)) {
+	case 0:
+		return owned.len > 0;
+	case EACCES:
+	case EPERM:
+		return -1;
+	default:
+		return 0;
+	}
+}
+
+bool
+port_may_be_of(int64_t pid, uid_t user, const struct port *port)
+{
+	struct sockets sockets = { .port = port };
+	size_t i;
+	int has;
+
+	scan(getpid(), add_listening, &sockets);
+	has = has_one(pid, &sockets);
+	for (i = 0; i < sockets.len && has < 0; i++)
+		if (sockets.list[i].user == user)
+			has = 1;
+	free(sockets.list);
+	return has > 0;
 }
 
 int64_t
 port_holder(const struct port *port)
 {
-	struct sockets sockets = { .len = 0 };
+	struct sockets sockets = { .port = port };
 	const struct dirent *entry;
 	int64_t pid, holder = 0;
 	DIR *dir;
 
 	scan(getpid(), add_listening, &sockets);
-	keep_covering(&sockets, port);
 	dir = opendir("/proc");
-	if (dir == NULL)
-		return 0;
-	while (holder == 0 && (entry = readdir(dir)) != NULL)
+	while (dir != NULL && holder == 0 && (entry = readdir(dir)) != NULL)
 		if (str_parse_int(entry->d_name, 1, INT32_MAX, &pid, NULL) ==
-			0 && has_one(pid, &sockets))
+			0 && has_one(pid, &sockets) > 0)
 			holder = pid;
-	(void)closedir(dir);
+	if (dir != NULL)
+		(void)closedir(dir);
+	free(sockets.list);
 	return holder;
 }
 

@@ -10,11 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "err.h"
 
-/* Listening sockets of one network namespace that are looked at. */
-#define PORT_SOCKETS_MAX 1024
+/* Listening sockets of one network namespace that are looked at, at most. */
+#define PORT_SOCKETS_MAX 16384
 /* Of one process. */
 #define PORT_LIST_MAX 64
 
@@ -34,13 +35,19 @@ void port_format(const struct port *port, char out[PORT_TEXT_MAX]);
 /*
  * Where the process listens, at most PORT_LIST_MAX addresses.
  *   ERR_TARGET_EXITED   there is no such process (any more)
- *   ERR_TARGET_REFUSED  it is another user's, and its descriptors are hidden
+ *   ERR_TARGET_REFUSED  it is another user's, and its descriptors are hidden;
+ *                       or more than PORT_SOCKETS_MAX sockets listen
+ *   ERR_NOMEM
  */
 MUST int port_list(int64_t pid, struct port list[PORT_LIST_MAX],
     size_t *ret_len, struct err *err);
 
 /* Is it among them, also as one of "all addresses"? */
 bool port_is_in(const struct port *port, const struct port *list, size_t len);
+
+/* Does the process listen there, in our own network namespace?  Where its
+ * descriptors are hidden: may it, as the socket is that user's? */
+bool port_may_be_of(int64_t pid, uid_t user, const struct port *port);
 
 /* Who listens there, in our own network namespace: the pid of one whose
  * descriptors can be seen; 0: nobody, or it cannot be told. */

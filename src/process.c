@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +45,8 @@ struct flags {
 	bool is_inspector_allowed;	/* --allow-inspector, beside it */
 	bool is_disabled;		/* --disable-sigusr1 */
 	bool is_hidden;			/* --inspect-publish-uid without http */
+	bool is_exposed;		/* --inspect-port beyond loopback */
+	bool is_port_next;		/* its value is the next word */
 };
 
 static void
@@ -218,19 +219,42 @@ name_of(int64_t pid, char out[PROCESS_NAME_MAX])
 			out[i] = '?';
 }
 
+/* PORT, HOST or HOST:PORT of --inspect-port; one without a host leaves that of
+ * the one before. */
+static void
+flag_judge_port(const char *value, struct flags *flags)
+{
+	if (value[strspn(value, "0123456789")] != '\0')
+		flags->is_exposed = strncmp(value, "127.", 4) != 0 &&
+		    strncmp(value, "[::1]", 5) != 0 &&
+		    strcmp(value, "::1") != 0 &&
+		    strcmp(value, "localhost") != 0 &&
+		    strncmp(value, "localhost:", 10) != 0;
+}
+
 /* One of Node's own options; the last one counts. */
 static void
 flag_judge(const char *word, size_t len, struct flags *flags)
 {
+	const bool is_port = flags->is_port_next;
 	char option[64];
 	size_t i;
 
-	if (len >= sizeof(option) || len < 2 || memcmp(word, "--", 2) != 0)
+	flags->is_port_next = false;
+	if (len >= sizeof(option))
 		return;
 	for (i = 0; i < len; i++)
 		option[i] = (char)(word[i] == '_' ? '-' : word[i]);
 	option[len] = '\0';
-	if (strcmp(option, "--permission") == 0 ||
+	if (is_port)
+		flag_judge_port(option, flags);
+	else if (strcmp(option, "--inspect-port") == 0 ||
+	    strcmp(option, "--debug-port") == 0)
+		flags->is_port_next = true;
+	else if (strncmp(option, "--inspect-port=", 15) == 0 ||
+	    strncmp(option, "--debug-port=", 13) == 0)
+		flag_judge_port(strchr(option, '=') + 1, flags);
+	else if (strcmp(option, "--permission") == 0 ||
 	    strcmp(option, "--experimental-permission") == 0)
 		flags->is_permitted_only = true;
 	else if (strcmp(option, "--no-permission") == 0 ||
@@ -274,7 +298,7 @@ has_value(const char *option)
 {
 	static const char *const options[] = {"-r", "--require", "--import",
 	    "-C", "--conditions", "--loader", "--experimental-loader",
-	    "--inspect-port", "--title", "--env-file"};
+	    "--title", "--env-file"};
 	size_t i;
 
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -297,8 +321,12 @@ flags_of_command(int64_t pid, struct flags *flags)
 		     word < end && word[0] == '-' && strcmp(word, "--") != 0;
 		     word += strlen(word) + 1) {
 			flag_judge(word, strlen(word), flags);
-			if (has_value(word) && word + strlen(word) + 1 < end)
-				word += strlen(word) + 1;
+			if (word + strlen(word) + 1 >= end ||
+			    (!flags->is_port_next && !has_value(word)))
+				continue;
+			word += strlen(word) + 1;
+			if (flags->is_port_next)
+				flag_judge(word, strlen(word), flags);
 		}
 	}
 	buf_fini(&words);
@@ -361,6 +389,13 @@ judge_flags(const struct process *process, const struct flags *flags,
 		    " (%s) runs with --inspect-publish-uid without http, so "
 		    "nobody is told the address of a session: start it "
 		    "without", process->proc.pid, process->name);
+	if (flags->is_exposed)
+		return err_set(err, ERR_TARGET_REFUSED, "process %" PRId64
+		    " (%s) runs with an --inspect-port that is not of "
+		    "loopback: others could reach its inspector, and run code "
+		    "in it, so nothing was sent; start it with "
+		    "--inspect-port=127.0.0.1:PORT", process->proc.pid,
+		    process->name);
 	return 0;
 }
 
@@ -411,7 +446,7 @@ static int
 judge(const struct process *process, struct err *err)
 {
 	const int64_t pid = process->proc.pid;
-	struct flags flags = {false, false, false, false};
+	struct flags flags = { .is_disabled = false };
 	struct status status;
 
 	if (!status_read(pid, &status))
@@ -542,21 +577,38 @@ look_for(uid_t user, int64_t *ret_pid, struct err *err)
 	return 0;
 }
 
+/* What [app NAME] pid says, where it says something. */
+static int
+read_number(const char *pid, int64_t *ret_number, struct err *err)
+{
+	return pid[0] == '/' ? pid_of_file(pid, ret_number, err) :
+	    str_parse_int(pid, 1, INT32_MAX, ret_number, err);
+}
+
 int
 process_identify(const char *pid, uid_t user, struct process *ret_process,
     struct err *err)
 {
 	int64_t number = 0;
 
-	if (pid[0] == '\0') {
-		if (look_for(user, &number, err) != 0)
-			return -1;
-	} else if (pid[0] == '/') {
-		if (pid_of_file(pid, &number, err) != 0)
-			return -1;
-	} else if (str_parse_int(pid, 1, INT32_MAX, &number, err) != 0)
+	if ((pid[0] == '\0' ? look_for(user, &number, err) :
+	    read_number(pid, &number, err)) != 0)
 		return -1;
 	return identify(number, user, ret_process, err);
+}
+
+bool
+process_number(const char *pid, int64_t *ret_number, uid_t *ret_user)
+{
+	struct status status;
+	int64_t number;
+
+	if (read_number(pid, &number, NULL) != 0 ||
+	    !status_read(number, &status))
+		return false;
+	*ret_number = number;
+	*ret_user = status.effective;
+	return true;
 }
 
 int

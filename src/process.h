@@ -10,6 +10,7 @@
 #ifndef PODPROF_PROCESS_H
 #define PODPROF_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -51,6 +52,10 @@ MUST int process_identify(const char *pid, uid_t user,
  */
 MUST int process_find(const char *pid, uid_t user, struct process *ret_process,
     struct err *err);
+
+/* The process that pid names, whatever it is: its number, and the user that it
+ * works as.  pid is not "".  False: there is none. */
+bool process_number(const char *pid, int64_t *ret_number, uid_t *ret_user);
 
 /*
  * Send it SIGUSR1.  It is looked at once more, and a process that got its pid

@@ -45,6 +45,7 @@ EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2
 	tests/e2e/case_debian.py tests/e2e/case_delete.py \
 	tests/e2e/case_deploy.py \
 	tests/e2e/case_failure.py tests/e2e/case_fork.py \
+	tests/e2e/case_harness.py tests/e2e/guard.py \
 	tests/e2e/case_hostile.py tests/e2e/hostile.py \
 	tests/e2e/case_idempotency.py tests/e2e/case_jobs.py \
 	tests/e2e/case_links.py tests/e2e/case_list.py \
@@ -56,6 +57,7 @@ EXTRA_DIST += tests/e2e/cli.sh tests/prepare.sh tests/fake/inspector.py tests/e2
 	tests/e2e/busy-app.js tests/e2e/musl-libstdc++.c tests/nodes.sh \
 	tests/e2e/case_recovery.py tests/e2e/case_retention.py \
 	tests/e2e/case_sendfile.py tests/e2e/case_server.py \
+	tests/e2e/case_shield.py \
 	tests/e2e/case_state.py tests/e2e/case_systemd.py \
 	tests/e2e/case_worker.py tests/e2e/worker-app.js \
 	tests/e2e/stress.py tests/e2e/load-app.js \

@@ -8,8 +8,9 @@ import shutil
 import signal
 import time
 
-from harness import (APP, FINAL, SERVICE, TOP, Process, Site, activate,
-                     as_user, check, equal, error_is, in_parallel, until)
+from harness import (APP, EXCHANGE, FINAL, SERVICE, TOP, WEB, Process, Site,
+                     activate, as_user, check, equal, error_is, in_parallel,
+                     until)
 from stress import Load
 
 # Inspectors that a killed capture left open are closed within so many seconds.
@@ -30,8 +31,8 @@ class ClosedApp:
         self.address = f"127.0.0.1:{self.port}"
         self.dir = run.subdir("app", user)
         self.process = Process(
-            [*as_user(user), node or run.node, f"--inspect-port={self.port}",
-             *args, run.dir / script, *more],
+            [*as_user(user, [EXCHANGE]), node or run.node,
+             f"--inspect-port={self.port}", *args, run.dir / script, *more],
             self.dir / "log", cwd=self.dir, env=env)
         self.pid = self.process.pid
         found = until(lambda: re.search(
@@ -78,9 +79,9 @@ def conf_of(**pids):
 
 
 @contextlib.contextmanager
-def site_of(run, apps, conf=None, **more):
+def site_of(run, apps, conf=None, front="nginx", **more):
     """A site of apps that are activated; all are closed at the end."""
-    site = Site(run, "nginx", fakes=0, apps={
+    site = Site(run, front, fakes=0, apps={
         name: app.address for name, app in apps.items()},
         conf=conf or conf_of(**{name: app.pid for name, app in apps.items()}),
         **more)
@@ -186,7 +187,7 @@ def _(run):
 
 
 @activate("activate: jobs at once share what one of them opened, the last "
-          "closes it, and a snapshot can be taken, on each Node")
+          "closes it, and snapshots can be taken, on each Node")
 def _(run):
     apps = {f"n{number}": ClosedApp(run, "idle", node=node)
             for number, node in run.nodes.items()}
@@ -197,15 +198,20 @@ def _(run):
                                      lambda: profile(site, name, 300)])
         succeeds(site, name, second)
         equal(ports_of(app.pid), [app.port], "ports after the first")
-        job = site.wait_job(name, site.post_job(
-            name, "heap-snapshot", method="stream").expect(202).json()["id"])
-        equal(job["state"], "succeeded", f"state, {job['error']}")
-        equal(ports_of(app.pid), [app.port], "ports after the second")
+        for method in "direct", "stream":
+            job = succeeds(site, name, site.post_job(
+                name, "heap-snapshot", method=method).expect(202).json()["id"])
+            equal(job["method"], method, "method")
+            equal(ports_of(app.pid), [app.port], f"ports after {method}")
         ended(site, name, app, first)
         target_of(site, name, False, False)
         equal(app.log_has("Debugger listening on"), 1, "times it was opened")
+        # One that opens and closes it alone.
+        succeeds(site, name, site.post_job(
+            name, "heap-snapshot", method="fork").expect(202).json()["id"])
+        closed_again(site, name, app.port)
         check(app.process.alive(), "the app is dead")
-    with site_of(run, apps) as site:
+    with site_of(run, apps, exchange=run.exchange_dir()) as site:
         in_parallel({name: lambda n=name: shared(n) for name in apps})
 
 
@@ -259,6 +265,27 @@ def _(run):
         until(lambda: not is_open(app.port), CLOSED_WITHIN, "it is closed")
 
 
+@activate("activate: under plain CGI, too, and a request closes what was left")
+def _(run):
+    app = ClosedApp(run, "idle", user=WEB)
+    with site_of(run, {"one": app}, front="apache-cgid") as site:
+        succeeds(site, "one", profile(site, "one", 200))
+        closed_again(site, "one", app.port)
+        job_id = held_open(site, "one")
+        for pid in site.captures(job_id):
+            os.kill(pid, signal.SIGKILL)
+        check(is_open(app.port), "it is closed by nobody")
+
+        def is_closed_by_a_request():
+            # What is done once a minute is due now.
+            os.utime(site.state / "swept", (0, 0))
+            site.papi("one", "jobs").expect(200)
+            return not is_open(app.port)
+        until(is_closed_by_a_request, CLOSED_WITHIN, "it is closed", every=0.5)
+        error_is(site.wait_job("one", job_id), "interrupted")
+        check(app.process.alive(), "the app is dead")
+
+
 @activate("activate: an app that dies, or is started anew, in the middle")
 def _(run):
     app = ClosedApp(run, "idle")
@@ -280,21 +307,29 @@ def _(run):
             again.close()
 
 
+# Node 18 has none.
+PERMISSIONS = {"20": "--experimental-permission",
+               "22": "--experimental-permission", "24": "--permission"}
+
+
 @activate("activate: what cannot be opened is refused, with the reason")
 def _(run):
     node = run.nodes["22"]
-    taken = ClosedApp(run, "idle")
+    holder = ClosedApp(run, "idle", args=["--inspect"])
     apps = {
         "handler": ClosedApp(run, "handler"),
         "disabled": ClosedApp(run, "idle", node=node,
                               args=["--disable-sigusr1"]),
         "options": ClosedApp(run, "idle", node=node, env={
             "NODE_OPTIONS": "--disable_sigusr1"}),
-        "permission": ClosedApp(run, "idle", node=node, args=[
-            "--experimental-permission", "--allow-fs-read=*",
-            "--allow-fs-write=*"]),
+        **{f"permission{number}": ClosedApp(
+            run, "idle", node=run.nodes[number],
+            args=[option, "--allow-fs-read=*", "--allow-fs-write=*"])
+           for number, option in PERMISSIONS.items()},
+        "exposed": ClosedApp(run, "idle", args=["--inspect-port=0.0.0.0"]),
         "elsewhere": ClosedApp(run, "idle"),
         "taken": ClosedApp(run, "idle"),
+        "held": ClosedApp(run, "idle", port=holder.port),
         "stopped": ClosedApp(run, "idle"),
         "foreign": ClosedApp(run, "idle", user=APP),
         "shell": ClosedApp(run, "idle"),
@@ -317,10 +352,13 @@ def _(run):
         "handler": (502, "target-refused", "handler of its own"),
         "disabled": (502, "target-refused", "--disable-sigusr1"),
         "options": (502, "target-refused", "--disable-sigusr1"),
-        "permission": (502, "target-refused", "--permission"),
+        **{f"permission{number}": (502, "target-refused", "--permission")
+           for number in PERMISSIONS},
+        "exposed": (502, "target-refused", "not of loopback"),
         "elsewhere": (502, "target-refused",
                       f"opens its inspector at {apps['elsewhere'].address}"),
-        "taken": (502, "target-refused", "inspector"),
+        "taken": (502, "target-refused", "listens another process"),
+        "held": (502, "target-refused", f"listens process {holder.pid},"),
         "stopped": (503, "target-unreachable", "SIGSTOP"),
         "foreign": (502, "target-refused", f"belongs to user {APP}"),
         "shell": (502, "target-refused", "not Node"),
@@ -333,14 +371,18 @@ def _(run):
             for name, refusal in refusals.items():
                 refused(site, name, *refusal)
             equal(apps["handler"].log_has("my own signal"), 1, "signals")
+            equal(apps["exposed"].log_has("Debugger"), 0, "signals")
             # It could be seen only once it was open.
             until(lambda: not is_open(apps["elsewhere"].port), CLOSED_WITHIN,
                   "what opened elsewhere is closed")
             for app in apps.values():
                 check(app.process.alive(), f"dead: {app.process.text()}")
             check(shell.alive(), "what is not Node got the signal")
+            # Nor was anybody else's inspector touched.
+            equal(ports_of(holder.pid), [holder.port], "ports of another")
+            equal(holder.log_has("Debugger attached"), 0, "sessions there")
     finally:
-        for process in (taken, server):
+        for process in (holder, server):
             process.close()
         shell.kill()
 
@@ -355,25 +397,39 @@ def ports_in_a_row(run, count):
     return ports[0]
 
 
-@activate("activate: workers of a cluster, each an app of its own")
+@activate("activate: workers of a cluster, each an app of its own, on each "
+          "Node")
 def _(run):
-    app = ClosedApp(run, "cluster", 2, port=ports_in_a_row(run, 3))
-    files = [app.dir / f"worker-{i}.pid" for i in range(2)]
-    apps = {"primary": app}
-    conf = conf_of(w0=files[0], w1=files[1])
-    # As Node counts: one more for each.
-    for i in range(2):
-        conf[f"app w{i}"]["inspector"] = f"127.0.0.1:{app.port + i + 1}"
-    conf["app primary"] = {"activate": "sigusr1"}
-    with site_of(run, apps, conf) as site:
-        pids = [int(file.read_text()) for file in files]
-        jobs = [profile(site, f"w{i}", 500) for i in range(2)]
-        for i, pid in enumerate(pids):
-            job = succeeds(site, f"w{i}", jobs[i])
-            equal(job["target"]["pid"], pid, "pid")
-            closed_again(site, f"w{i}", app.port + i + 1)
+    apps, conf, workers = {}, {}, {}
+    for number, node in run.nodes.items():
+        app = ClosedApp(run, "cluster", 2, node=node,
+                        port=ports_in_a_row(run, 3))
+        apps[f"p{number}"] = app
         # Without pid it is not to be told which is meant.
-        refused(site, "primary", 502, "target-refused", "Set pid")
+        conf[f"app p{number}"] = {"activate": "sigusr1"}
+        for i in range(2):
+            name = f"w{number}-{i}"
+            # As Node counts: one more for each.
+            workers[name] = (app.dir / f"worker-{i}.pid", app.port + i + 1)
+            conf[f"app {name}"] = {
+                "activate": "sigusr1", "pid": workers[name][0],
+                "inspector": f"127.0.0.1:{workers[name][1]}"}
+
+    def alone(name):
+        file, port = workers[name]
+        pid = int(file.read_text())
+        job_id = held_open(site, name)
+        equal(ports_of(pid), [port], "ports")
+        equal(site.job(name, job_id)["target"]["pid"], pid, "pid")
+        site.papi(name, f"jobs/{job_id}", "DELETE").expect(202)
+        equal(site.wait_job(name, job_id)["state"], "canceled", "state")
+        until(lambda: not ports_of(pid), CLOSED_WITHIN, f"{name} is closed")
+        closed_again(site, name, port)
+    with site_of(run, apps, conf) as site:
+        in_parallel({name: lambda n=name: alone(n) for name in workers})
+        for name, app in apps.items():
+            refused(site, name, 502, "target-refused", "Set pid")
+            equal(ports_of(app.pid), [], "ports of the primary")
 
 
 @activate("activate: two apps with one port, one after the other")
@@ -409,9 +465,13 @@ def _(run):
 @activate("activate: the process is found where there is one of podprof's "
           "user")
 def _(run):
-    app = ClosedApp(run, "idle")
+    # A user that nobody else has while the port is ours: apps of other runs
+    # of these tests are Node, too.
+    port = run.port()
+    user = 40000 + port
+    app = ClosedApp(run, "idle", user=user, port=port)
     with site_of(run, {"only": app}, {"app only": {
-            "activate": "sigusr1"}}) as site:
+            "activate": "sigusr1"}}, service=user) as site:
         job = succeeds(site, "only", profile(site, "only", 200))
         equal(job["target"]["pid"], app.pid, "pid")
         closed_again(site, "only", app.port)

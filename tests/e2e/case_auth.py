@@ -109,8 +109,11 @@ def _(site):
     def lines():
         return [line for text in site.logs().values()
                 for line in text.splitlines()
-                if name in line and "audit" in line]
+                if f"who={name} " in line and "level=audit" in line]
     until(lambda: len(lines()) >= 2, 10, f"two audit lines of {name}")
+    if site.has_pool:
+        check(f'msg="token" name={name} role=operator outcome=added' in
+              site.pool.text(), "the token itself left no audit line")
     check(any(f"req-{name}" in line for line in lines()),
           f"no audit line has the request id: {lines()}")
     check(any(job_id in line for line in lines()),

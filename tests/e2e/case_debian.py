@@ -34,6 +34,8 @@ def _(run):
     equal(parse_changelog("Version"), version.group(1), "version")
     equal(parse_changelog("Source"), "podprof", "source")
     control = (DEBIAN / "control").read_text()
+    equal(parse_changelog("Maintainer"),
+          re.search(r"(?m)^Maintainer: (.*)", control).group(1), "maintainer")
     modules = re.findall(r"PKG_CHECK_MODULES\(\[\w+\], \[(\S+) >= (\S+)\]",
                          configure)
     equal({name for name, _ in modules}, set(PACKAGES), "libraries")

@@ -280,6 +280,7 @@ def _(site):
         equal((found["node"], found["pid"]), (None, None), "node, pid")
         for name in ("memory", "predicted"):
             equal(set(found[name].values()), {None}, name)
+        equal(found["workers"], None, "workers")
     # It will be asked again, and be there.
     slow[0].behave()
     until(lambda: target_of(site, slow[0])["pid"] == 4711, 10,

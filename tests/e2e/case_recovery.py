@@ -769,9 +769,8 @@ def answers(pool, path):
 
 
 def fault_of(pool):
-    """The first line of a log that tells of something wrong; that it was not
-    ready yet is none."""
+    """The first line of a log that tells of something wrong."""
     for line in pool.text().splitlines():
-        if re.search("level=(warn|error)", line) and "/readyz" not in line:
+        if re.search("level=(warn|error)", line):
             return line
     return None

@@ -76,7 +76,7 @@ class Stand:
                                **keys}})
 
     def __enter__(self):
-        self.site.start()
+        self.site.start().await_ready()
         return self
 
     def __exit__(self, *_):
@@ -339,7 +339,7 @@ def _(run):
                 conf={"app forked": {"method": "fork",
                                      "health_url": app.url}})
     try:
-        site.start()
+        site.start().await_ready()
         matches(site.request("GET", "/livez?app=forked").expect(200).text,
                 "nothing needs shielding", "livez")
         matches(site.request("GET", "/readyz?app=forked").expect(200).text,

@@ -9,8 +9,10 @@ import threading
 import time
 
 from case_fork import site_of
-from harness import (TOP, App, check, check_artifact, check_whole, equal,
-                     error_is, in_parallel, matches, once, until)
+from harness import (FINAL, TOP, App, Failed, check, check_artifact,
+                     check_whole, equal, error_is, in_parallel, matches, once,
+                     until)
+from stress import status_bytes
 
 NAMES = ("idle", "pegged", "mortal")
 BY_STREAM = [("fork", "skipped"), ("direct", "skipped"),
@@ -58,9 +60,21 @@ def profiling(site, app, worker):
     """A profile that would last longer than the case; its job's id, once it
     runs."""
     job_id = begin(site, app, "cpu-profile", worker, durationMs=100000)
-    until(lambda: site.job(app, job_id)["phase"] == "profiling", 20,
+    until(lambda: site.job(app, job_id)["phase"] == "profiling", 60,
           "the profile runs", 0.1)
     return job_id
+
+
+def whole(site, app, kind, worker, **options):
+    job = site.wait_job(app, begin(site, app, kind, worker, **options), 120)
+    equal((job["state"], job["error"]), ("succeeded", None), app)
+    return job
+
+
+def listed(site, app):
+    """What GET target says of the workers; on a busy machine not at once."""
+    return until(lambda: site.papi(app, "target", token="viewer").expect(
+        200).json()["workers"], 60, f"the workers of {app} are listed", 1)
 
 
 def threads(app):
@@ -73,10 +87,21 @@ def artifact_of(site, app, job):
     return reply.body
 
 
-def check_profile(site, app, job):
-    good, line = check_artifact(site.run, artifact_of(site, app, job),
-                                "cpuprofile", "--function", "spinInWorker")
-    check(good, f"{app}: {line}")
+def read_profile(site, app, job):
+    """Whether it shows what the worker is at, and a line about it."""
+    return check_artifact(site.run, artifact_of(site, app, job), "cpuprofile",
+                          "--function", "spinInWorker")
+
+
+def profiled(site, app, worker):
+    """A profile that shows what it is at: the busier the machine, the longer
+    that takes to be seen."""
+    for duration in (500, 1000, 2000, 4000, 8000):
+        job = whole(site, app, "cpu-profile", worker, durationMs=duration)
+        good, line = read_profile(site, app, job)
+        if good:
+            return job
+    raise Failed(f"{app}: {line}")
 
 
 def check_snapshot(site, app, job, name):
@@ -94,19 +119,13 @@ def check_snapshot(site, app, job, name):
 def _(run):
     def one(name, app):
         known = ids(app)
-        found = site.papi(name, "target", token="viewer").expect(200).json()
-        equal([(worker["id"], worker["title"]) for worker in found["workers"]],
+        equal([(worker["id"], worker["title"])
+               for worker in listed(site, name)],
               [(known[worker], f"[worker {known[worker]}] {worker}")
                for worker in NAMES], f"workers of {name}")
-        job = site.wait_job(name, begin(
-            site, name, "cpu-profile", known["pegged"], durationMs=500))
-        equal((job["state"], job["error"]), ("succeeded", None), name)
-        equal(job["options"], {"durationMs": 500, "worker": known["pegged"]},
-              "options")
-        check_profile(site, name, job)
-        job = site.wait_job(name, begin(site, name, "heap-snapshot",
-                                        known["idle"]))
-        equal((job["state"], job["error"]), ("succeeded", None), name)
+        equal(profiled(site, name, known["pegged"])["options"]["worker"],
+              known["pegged"], "worker")
+        job = whole(site, name, "heap-snapshot", known["idle"])
         equal([(attempt["method"], attempt["outcome"])
                for attempt in job["attempts"]], BY_STREAM, "attempts")
         matches(job["attempts"][0]["reason"], "worker thread", "reason")
@@ -139,16 +158,15 @@ def _(run):
             site.post_job("app", "cpu-profile", worker=wrong).problem(
                 400, "invalid", "worker: .*GET target lists them")
         site.post_job("app", "cpu-profile", worker="77").problem(
-            404, "not-found", "no worker thread 77.* it has [123], [123], [123]")
+            404, "not-found", "no worker thread 77.* it has [123], [123], "
+            "[123]")
         app.get("/end/mortal")
         site.post_job("app", "heap-snapshot", worker=known["mortal"]).problem(
             404, "not-found", f"no worker thread {known['mortal']}, or no "
             "more")
         equal(site.jobs("app"), [], "jobs")
         # The drop-in addresses speak of the main thread.
-        job = site.wait_job("app", begin(site, "app", "heap-snapshot",
-                                         known["idle"]))
-        equal(job["state"], "succeeded", f"{job['error']}")
+        whole(site, "app", "heap-snapshot", known["idle"])
         site.papi("app", "getMemorySnapshot").papi_error(
             404, "Snapshot not found")
     finally:
@@ -165,13 +183,16 @@ def _(run):
             job_id = profiling(site, name, known[worker])
             check(worker not in ids(app, f"/{end}/{worker}"),
                   f"{name}: {worker} did not {end}")
-            error_is(site.wait_job(name, job_id, 30), "target-exited",
+            error_is(site.wait_job(name, job_id), "target-exited",
                      "worker thread has ended")
         job_id = profiling(site, name, known["idle"])
+        # So that there is something in it, on a busy machine, too.
+        time.sleep(1)
         app.get("/exit")
-        job = site.wait_job(name, job_id, 30)
+        job = site.wait_job(name, job_id)
         equal((job["state"], job["error"]), ("succeeded", None), name)
-        check_profile(site, name, job)
+        good, line = read_profile(site, name, job)
+        check(good, f"{name}: {line}")
         equal(app.process.popen.wait(30), 7, f"{name}: exit status")
 
     with workers_on_each_node(run) as (site, apps):
@@ -189,7 +210,7 @@ def _(run):
         check(threads(app) > before, f"{name}: no profile runs")
         pid, = site.captures(job_id)
         os.kill(pid, signal.SIGKILL)
-        error_is(site.wait_job(name, job_id, 30), "interrupted")
+        error_is(site.wait_job(name, job_id), "interrupted")
         until(lambda: threads(app) <= before, 30, f"{name}: the profile ends",
               0.1)
         check("idle" not in ids(app, "/end/idle"), f"{name}: it did not end")
@@ -204,38 +225,46 @@ def _(run):
     def one(name, app):
         known = ids(app)
         app.get("/peg/100000")
-        job = site.wait_job(name, begin(
-            site, name, "cpu-profile", known["idle"], durationMs=300))
-        equal((job["state"], job["error"]), ("succeeded", None), name)
-        check_profile(site, name, job)
-        job = site.wait_job(name, begin(site, name, "heap-snapshot",
-                                        known["idle"]))
-        equal((job["state"], job["error"]), ("succeeded", None), name)
+        profiled(site, name, known["idle"])
+        job = whole(site, name, "heap-snapshot", known["idle"])
         check_snapshot(site, name, job, "idle")
 
-    with workers_on_each_node(run) as (site, apps):
+    with workers_on_each_node(run, names=("idle",)) as (site, apps):
         on_each(apps, one)
+
+
+def is_frozen(job):
+    return job["phase"] in ("starting", "writing") or job["state"] in FINAL
 
 
 @once("worker threads: a snapshot that is canceled, and one that holds up the "
       "app's exit, on each Node")
 def _(run):
     def frozen(name, worker):
+        """A snapshot's job once V8 is at it, or it is over already."""
         job_id = begin(site, name, "heap-snapshot", worker)
-        until(lambda: site.job(name, job_id)["phase"] in
-              ("starting", "writing"), 60, "V8 is at it")
+        until(lambda: is_frozen(site.job(name, job_id)), 60, "V8 is at it")
         return job_id
+
+    def canceled(name, worker):
+        """One that V8 has not done before we have our say."""
+        for _ in range(10):
+            job_id = frozen(name, worker)
+            reply = site.papi(name, f"jobs/{job_id}", "DELETE")
+            if reply.status != 204:
+                reply.expect(202)
+                return job_id
+        raise Failed(f"{name}: each was done before it could be canceled")
 
     def one(name, app):
         known = ids(app)
-        job_id = frozen(name, known["big"])
-        site.papi(name, f"jobs/{job_id}", "DELETE").expect(202)
+        job_id = canceled(name, known["big"])
         equal(site.job(name, job_id)["state"], "canceled", "state")
-        until(lambda: site.captures(job_id) == [], 60, "V8 is done", 0.1)
+        until(lambda: site.captures(job_id) == [], 120, "V8 is done", 0.1)
         equal(ids(app), known, "the app lives, with its workers")
         job_id = frozen(name, known["big"])
         app.get("/exit")
-        job = site.wait_job(name, job_id)
+        job = site.wait_job(name, job_id, 120)
         equal((job["state"], job["error"]), ("succeeded", None), name)
         equal(app.process.popen.wait(30), 7, f"{name}: exit status")
 
@@ -248,6 +277,10 @@ def _(run):
 
 ROUNDS = 20
 CHURNED = 1000
+LARGE_MB = 60
+MIB = 1 << 20
+# Beside a snapshot of 5 MB.
+GROWN_MAX = 2 * MIB
 
 
 def captured_beside_churn(run, name, node):
@@ -267,10 +300,7 @@ def captured_beside_churn(run, name, node):
             site.papi("app", "target").expect(200)
             for kind, options in (("cpu-profile", {"durationMs": 100}),
                                   ("heap-snapshot", {})):
-                job = site.wait_job("app", begin(
-                    site, "app", kind, known["idle"], **options), 120)
-                equal((job["state"], job["error"]), ("succeeded", None),
-                      f"{name}: {kind}")
+                whole(site, "app", kind, known["idle"], **options)
                 captures += 1
         churn.join()
         print(f"{name}: {rounds} looks and {captures} captures beside "
@@ -285,7 +315,45 @@ def captured_beside_churn(run, name, node):
         app.close()
 
 
+def largest(site, app, job_id):
+    """The most memory that podprof-capture has had, once the job is over."""
+    peak = 0
+    while site.job(app, job_id)["state"] not in FINAL:
+        for pid in site.captures(job_id):
+            with contextlib.suppress(OSError, Failed):
+                peak = max(peak, status_bytes(pid, "VmHWM"))
+        time.sleep(0.05)
+    return peak
+
+
+def captured_large(run):
+    """One whose text is unescaped twice while it streams."""
+    app = worker_app(run, run.node, names=("idle", "big"), heap_mb=LARGE_MB,
+                     args=["--max-old-space-size=4000"])
+    site = site_of(run, {"app": app})
+    try:
+        known = ids(app)
+        # What it takes of memory anyway.
+        base = largest(site, "app", begin(site, "app", "heap-snapshot",
+                                          known["idle"]))
+        job_id = begin(site, "app", "heap-snapshot", known["big"], force=True)
+        peak = largest(site, "app", job_id)
+        job = site.job("app", job_id)
+        equal((job["state"], job["error"]), ("succeeded", None), "job")
+        size = job["artifact"]["size"]
+        print(f"podprof-capture for {size / 1e6:.0f} MB of a worker: peak "
+              f"{peak / MIB:.1f} MiB, {base / MIB:.1f} MiB for a small one; "
+              f"{GROWN_MAX // MIB} MiB more are allowed", flush=True)
+        check(size > LARGE_MB * MIB, "the snapshot is too small to tell")
+        check(0 < base and peak < base + GROWN_MAX, "memory grows")
+    finally:
+        site.close()
+        app.close()
+
+
 def workers(run):
-    """Captures of a worker thread while others start and end, on each Node."""
+    """Captures of a worker thread while others start and end, on each Node,
+    and of a large one."""
     for number in sorted(run.nodes):
         captured_beside_churn(run, f"Node {number}", run.nodes[number])
+    captured_large(run)

@@ -130,8 +130,31 @@ def as_user(user, groups=()):
             more, "--"]
 
 
+class Guard:
+    """Ends what is left when this process has ended, whatever has ended it:
+    see guard.py."""
+
+    def __init__(self, directory):
+        self.popen = subprocess.Popen(
+            [sys.executable, TOP / "tests/e2e/guard.py", directory],
+            stdin=subprocess.PIPE, start_new_session=True)
+
+    def tell(self, pid):
+        # In one piece, whoever else does.
+        os.write(self.popen.stdin.fileno(), f"{pid}\n".encode())
+
+    def close(self):
+        self.popen.stdin.close()
+        self.popen.wait()
+
+
 class Process:
-    """A child that is ended by its pid."""
+    """A child that is ended by its pid.
+
+    guard   the Guard that is told of it
+    """
+
+    guard = None
 
     def __init__(self, args, log, user=None, groups=(), env=None, stdin=None,
                  cwd="/"):
@@ -147,6 +170,8 @@ class Process:
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 env=environment, start_new_session=True)
         self.pid = self.popen.pid
+        if Process.guard is not None:
+            Process.guard.tell(self.pid)
 
     def alive(self):
         return self.popen.poll() is None
@@ -180,6 +205,7 @@ class Run:
         self.nodes = {}
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="podprof-e2e."))
         self.dir.chmod(0o755)
+        Process.guard = Guard(self.dir)
         self.held_ports = []
         self.numbers = itertools.count(1)
         self.install(nodes)
@@ -254,6 +280,8 @@ class Run:
         return found
 
     def close(self, keep):
+        Process.guard.close()
+        Process.guard = None
         if keep:
             print(f"# kept: {self.dir}")
         else:
@@ -449,6 +477,7 @@ class Site:
     prefix  a command that starts the pool's command
     exchange  a directory of Run.exchange_dir(), for all apps but the fakes;
             where there is none only stream works
+    service  the pool's user
     meetings  so many fakes more, which have it too
     sendfile  what the web server's example has for it is switched on; the
             group of artifacts/ is the web server's
@@ -460,7 +489,7 @@ class Site:
 
     def __init__(self, run, front="nginx", apps=None, conf=None, fakes=FAKES,
                  env=None, web_changes=None, state=None, prefix=(),
-                 exchange=None, meetings=0, sendfile=False):
+                 exchange=None, meetings=0, sendfile=False, service=SERVICE):
         self.run = run
         self.front = front
         self.env = env or {}
@@ -468,9 +497,10 @@ class Site:
         self.sendfile = sendfile
         self.cgi = front in ("apache-cgid", "nginx-fcgiwrap")
         self.has_pool = not self.cgi and front != "apache-fcgid"
-        self.user = SERVICE if self.has_pool else WEB
+        self.service = service
+        self.user = service if self.has_pool else WEB
         self.dir = run.subdir(front or "pool")
-        self.pool_dir = run.subdir("socket", SERVICE)
+        self.pool_dir = run.subdir("socket", service)
         self.socket = self.pool_dir / "podprof.sock"
         self.state = state or self.dir / "state"
         self.prefix = list(prefix)
@@ -546,11 +576,12 @@ class Site:
 
     def start_pool(self):
         # spawn-fcgi knows no groups of a user that has no name.
-        user = ["--", *as_user(SERVICE, [EXCHANGE])] if self.exchange else \
-            ["-u", SERVICE, "-g", SERVICE, "--"]
+        user = ["--", *as_user(self.service, [EXCHANGE])] if self.exchange \
+            else ["-u", self.service, "-g", self.service, "--"]
         self.pool = Process(
             [*self.prefix, "spawn-fcgi", "-n", "-s", self.socket, "-M", "0660",
-             "-U", SERVICE, "-G", WEB, *user, self.run.bin / "podprof.fcgi"],
+             "-U", self.service, "-G", WEB, *user,
+             self.run.bin / "podprof.fcgi"],
             self.dir / "pool.log",
             env={"PODPROF_CONFIG": str(self.conf), **self.env})
         until(self.socket_answers, 20, "the pool's socket is there")
@@ -604,6 +635,12 @@ class Site:
             self.request("GET", "/livez").expect(200)
             return True
         return False
+
+    def await_ready(self):
+        """Until the pool has looked at its state for the first time."""
+        until(lambda: self.request("GET", "/readyz").status == 200, 20,
+              "ready")
+        return self
 
     def switch_sendfile(self, pattern, name="podprof.conf"):
         """Take the comment signs off the lines of an example."""

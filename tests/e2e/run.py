@@ -27,6 +27,7 @@ import case_debian  # noqa: F401
 import case_deploy  # noqa: F401
 import case_failure  # noqa: F401
 import case_fork  # noqa: F401
+import case_harness  # noqa: F401
 import case_hostile  # noqa: F401
 import case_idempotency  # noqa: F401
 import case_jobs  # noqa: F401
@@ -95,7 +96,7 @@ def run_site(report, run, front, app, cases):
                 apps={"sample": app.address, "gone": f"127.0.0.1:{gone}",
                       "mortal": f"127.0.0.1:{mortal}"})
     try:
-        site.start()
+        site.start().await_ready()
         for title, function in cases:
             report.run(f"{front}: {title}", function, site)
     finally:

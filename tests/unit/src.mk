@@ -76,4 +76,5 @@ tests_unit_test_http_LDADD = $(UNIT_LIBS)
 UNIT_SRC += tests/unit/test_port
 tests_unit_test_port_SOURCES = tests/unit/test_port.c
 tests_unit_test_port_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_port_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen
 tests_unit_test_port_LDADD = $(UNIT_LIBS)

@@ -117,7 +117,8 @@ tests_unit_test_job_space_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
 tests_unit_test_job_space_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_hold_SOURCES = tests/unit/test_job_hold.c
 tests_unit_test_job_hold_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_job_hold_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_job_hold_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=job_audit_end
 tests_unit_test_job_hold_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_sweep_SOURCES = tests/unit/test_job_sweep.c
 tests_unit_test_job_sweep_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -177,7 +178,7 @@ tests_unit_test_check_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=geteuid \
 	-Wl,--wrap=statvfs,--wrap=access,--wrap=getpwuid,--wrap=statfs \
 	-Wl,--wrap=clock_utc_ms,--wrap=file_read,--wrap=ws_new \
 	-Wl,--wrap=target_find,--wrap=target_attach,--wrap=target_ask \
-	-Wl,--wrap=process_find
+	-Wl,--wrap=process_find,--wrap=activate_check_open
 tests_unit_test_check_LDADD = $(UNIT_LIBS)
 UNIT_SRC += tests/unit/test_rate tests/unit/test_meter
 tests_unit_test_rate_SOURCES = tests/unit/test_rate.c

@@ -304,6 +304,33 @@ the_port_is_anothers(void **state)
 }
 
 static void
+say_hello(struct inspector *in, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(in, fd);
+	inspector_answer(fd, 200, "hello");
+}
+
+/* Nor is it where that is no inspector at all. */
+static void
+the_port_is_a_strangers(void **state)
+{
+	struct fixture *f = *state;
+	struct inspector other;
+
+	inspector_start(&other, say_hello);
+	(void)snprintf(f->inspector, sizeof(f->inspector), "127.0.0.1:%u",
+	    (unsigned)other.port);
+	start_app(f, "idle");
+	refuse(f, ERR_TARGET_REFUSED, "listens another process");
+	assert_false(is_told(f));
+	/* Nothing had arrived before this. */
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	closed_node_hear(&f->node, "signal\n");
+	inspector_stop(&other);
+}
+
+static void
 it_opens_elsewhere(void **state)
 {
 	struct fixture *f = *state;
@@ -503,6 +530,7 @@ main(int argc, char *argv[])
 		WITH_APP(a_handler_of_its_own),
 		WITH_APP(what_opens_late_is_closed),
 		WITH_APP(the_port_is_anothers),
+		WITH_APP(the_port_is_a_strangers),
 		WITH_APP(it_opens_elsewhere),
 		WITH_APP(another_app_has_it),
 		WITH_APP(who_opened_it_is_killed),

@@ -344,6 +344,103 @@ test_tokens_file(void **state)
 	    ERR_UNAUTHENTICATED, "none of this service's");
 }
 
+/* The file as it is now, and what is logged of that. */
+static const char *
+look(void)
+{
+	struct err err;
+
+	front_begin_log();
+	(void)!auth_check_tokens(auth, &err);
+	return front_end_log();
+}
+
+static size_t
+count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; (text = strchr(text, '\n')) != NULL; text++)
+		n++;
+	return n;
+}
+
+static void
+write_lines(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	(void)fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+#define DIGEST_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define DIGEST_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" \
+	"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+/* Whoever may come in from now on, or no more, is told; nobody by his
+ * secret. */
+static void
+test_changes_are_audited(void **state)
+{
+	const char *text;
+
+	(void)state;
+	write_lines("one:viewer:" DIGEST_A "\ntwo:viewer:" DIGEST_A "\n");
+	assert_string_equal(look(), "");
+	assert_string_equal(look(), "");
+	write_lines("# other order\ntwo:viewer:" DIGEST_A "\n"
+	    "one:viewer:" DIGEST_A "\n");
+	assert_string_equal(look(), "");
+	write_lines("two:operator:" DIGEST_A "\nsix:operator:" DIGEST_A
+	    "\nten:viewer:" DIGEST_A "\n");
+	text = look();
+	assert_int_equal(count_lines(text), 4);
+	assert_non_null(strstr(text, "level=audit module=audit msg=\"token\" "
+	    "name=one role=viewer outcome=removed\n"));
+	assert_non_null(strstr(text, "name=two role=operator "
+	    "outcome=changed\n"));
+	assert_non_null(strstr(text, "name=six role=operator "
+	    "outcome=added\n"));
+	assert_non_null(strstr(text, "name=ten role=viewer outcome=added\n"));
+	assert_null(strstr(text, "aaaa"));
+	write_lines("two:operator:" DIGEST_B "\nsix:operator:" DIGEST_A
+	    "\nten:viewer:" DIGEST_A "\n");
+	text = look();
+	assert_int_equal(count_lines(text), 1);
+	assert_non_null(strstr(text, "name=two role=operator "
+	    "outcome=changed\n"));
+	/* While it cannot be read nobody comes in, which others tell. */
+	assert_int_equal(unlink(path), 0);
+	assert_string_equal(look(), "");
+	write_lines("two:operator:" DIGEST_B "\nbroken\n");
+	assert_string_equal(look(), "");
+	write_lines("two:operator:" DIGEST_B "\n");
+	text = look();
+	assert_int_equal(count_lines(text), 2);
+	assert_non_null(strstr(text, "name=six role=operator "
+	    "outcome=removed\n"));
+	assert_non_null(strstr(text, "name=ten role=viewer "
+	    "outcome=removed\n"));
+}
+
+/* One that was made after we began. */
+static void
+test_first_token_is_audited(void **state)
+{
+	const char *text;
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	assert_string_equal(look(), "");
+	write_lines("one:viewer:" DIGEST_A "\n");
+	text = look();
+	assert_int_equal(count_lines(text), 1);
+	assert_non_null(strstr(text, "name=one role=viewer outcome=added\n"));
+}
+
 int
 main(void)
 {
@@ -361,6 +458,10 @@ main(void)
 		    tear_down),
 		cmocka_unit_test_setup_teardown(test_tokens_file, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(test_changes_are_audited,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_first_token_is_audited,
+		    set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
  */
 #include "captures.h"
 
+#include "activate.h"
+
 #include <errno.h>
 #include <sqlite3.h>
 
@@ -13,8 +15,13 @@ static int fsync_errno;
 
 ssize_t __real_write(int fd, const void *data, size_t len);
 ssize_t __wrap_write(int fd, const void *data, size_t len);
+/* How the job stood when its inspector was given up. */
+static enum job_state state_at_end;
+
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
+void __real_activate_end(struct activation **activation, struct ws *ws);
+void __wrap_activate_end(struct activation **activation, struct ws *ws);
 
 /* Log lines on stderr are written for real. */
 ssize_t
@@ -35,6 +42,15 @@ __wrap_fsync(int fd)
 	return -1;
 }
 
+/* It may take long: whoever asked for the job has the answer already. */
+void
+__wrap_activate_end(struct activation **activation, struct ws *ws)
+{
+	read_job();
+	state_at_end = job.state;
+	__real_activate_end(activation, ws);
+}
+
 /* The job failed, in the row as to the caller, and left nothing. */
 static void
 expect_failure(int code, const char *text)
@@ -45,6 +61,7 @@ expect_failure(int code, const char *text)
 	write_errno = fsync_errno = 0;
 	read_job();
 	assert_int_equal(job.state, JOB_FAILED);
+	assert_int_equal(state_at_end, JOB_FAILED);
 	assert_int_equal(job.error.code, code);
 	assert_string_equal(job.error.msg, err.msg);
 	assert_int_equal(count_files(), 0);
@@ -80,6 +97,7 @@ test_heap_snapshot(void **state)
 	assert_ok(capture_run(conf, db, job.id, &err), err);
 	read_job();
 	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_int_equal(state_at_end, JOB_SUCCEEDED);
 	assert_int_equal(job.phase, PHASE_NONE);
 	assert_true(job.accepted_at_ms > 0);
 	assert_int_equal(job.target_pid, 7);

@@ -31,6 +31,8 @@ typedef void writer_fn(int data, int status);
 static writer_fn *writer;
 static int forked, killed;
 static bool is_cut;	/* the session, as soon as it is forked */
+/* What happens once a copy that failed is killed. */
+static void (*on_killed)(int fd);
 static pthread_t thread;
 static bool is_running;
 static int write_errno;
@@ -146,6 +148,15 @@ write_direct(int fd, long long id)
 	tell(fd, id, writes);
 }
 
+static void
+bury(int fd, long long id)
+{
+	killed++;
+	tell(fd, id, "");
+	if (on_killed != NULL)
+		on_killed(fd);
+}
+
 /* The app, by the text of the function that it is to run. */
 static bool
 is_app(int fd, long long id, const char *method)
@@ -163,7 +174,7 @@ is_app(int fd, long long id, const char *method)
 	else if (strstr(heard, ".state()") != NULL)
 		tell(fd, id, states);
 	else if (strstr(heard, ".kill()") != NULL)
-		killed++, tell(fd, id, "");
+		bury(fd, id);
 	else if (strstr(heard, "O_NONBLOCK") != NULL)
 		write_direct(fd, id);
 	else
@@ -194,6 +205,7 @@ begin_method(enum conf_method method, bool force, writer_fn *fn)
 	sees = loads = forks = states = writes = "";
 	forked = killed = write_errno = 0;
 	is_cut = false;
+	on_killed = NULL;
 	writer = fn;
 	facts = FACTS_AND(ROOMY);
 	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "", streams_too);
@@ -498,17 +510,24 @@ test_app_is_lost(void **state)
 }
 
 static void
-is_canceled(int data, int status)
+cancel_job(void)
 {
 	struct db *own = NULL;
-	const int fd = status >= 0 ? status : data;
-	struct pollfd broken = { .fd = fd, .events = 0 };
 	struct job now;
 
-	say(data, "{\"snapshot\":{");
 	if (job_open_db(dir, &own, NULL) == 0)
 		(void)!job_cancel(own, dir, job.id, &now, NULL);
 	db_close(&own);
+}
+
+static void
+is_canceled(int data, int status)
+{
+	const int fd = status >= 0 ? status : data;
+	struct pollfd broken = { .fd = fd, .events = 0 };
+
+	say(data, "{\"snapshot\":{");
+	cancel_job();
 	/* POLLERR: nobody reads any more. */
 	(void)poll(&broken, 1, 10000);
 	say(fd, "alive 10 10\n");
@@ -531,6 +550,51 @@ test_canceled(void **state)
 	assert_int_equal(job.state, JOB_CANCELED);
 	assert_false(job.holds_target);
 	assert_int_equal(count_files(), 0);
+	end_method();
+}
+
+static void
+cut(int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/* Between two copies the app ends: why the first one failed is still told. */
+static void
+test_app_is_lost_between_copies(void **state)
+{
+	(void)state;
+	begin_method(METHOD_FORK, false, crashes);
+	on_killed = cut;
+	run_badly(ERR_TARGET_EXITED, "SIGSEGV");
+	assert_non_null(strstr(job.error.msg, "the app ended"));
+	assert_int_equal(forked, 1);
+	end_method();
+}
+
+static void
+cancel_at_last(int fd)
+{
+	(void)fd;
+	if (killed == CAPTURE_FORKS - 1)
+		cancel_job();
+}
+
+static void
+test_canceled_between_copies(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin_method(METHOD_FORK, false, crashes);
+	on_killed = cancel_at_last;
+	assert_err(capture_run(conf, db, job.id, &err), err, ERR_CONFLICT,
+	    "SIGSEGV");
+	assert_non_null(strstr(err.msg, "canceled"));
+	assert_int_equal(forked, CAPTURE_FORKS - 1);
+	read_job();
+	assert_int_equal(job.state, JOB_CANCELED);
+	assert_false(job.holds_target);
 	end_method();
 }
 
@@ -740,6 +804,8 @@ main(void)
 		cmocka_unit_test(test_lies_are_no_snapshot),
 		cmocka_unit_test(test_app_is_lost),
 		cmocka_unit_test(test_canceled),
+		cmocka_unit_test(test_app_is_lost_between_copies),
+		cmocka_unit_test(test_canceled_between_copies),
 		cmocka_unit_test(test_what_cannot_work_is_skipped),
 		cmocka_unit_test(test_what_was_asked_for_is_refused),
 		cmocka_unit_test(test_direct),

@@ -27,6 +27,9 @@ static struct inspector in;
 static asked_fn *on_asked;
 static const char *const *attached;	/* on NodeWorker.enable */
 static const char *enable_reply;
+static const char *started_late;	/* on NodeWorker.disable; NULL */
+static bool is_stuck;			/* on NodeWorker.disable */
+static int64_t stuck_at;		/* its id, until the next; 0: none */
 static char heard[HEARD_MAX];
 static char log_of_calls[4096];		/* "enable disable detach:1 …" */
 
@@ -75,13 +78,19 @@ note(const char *what, const char *session)
 }
 
 static void
-reply(int fd, const struct json *command, const char *result)
+reply_to(int fd, int64_t id, const char *result)
 {
 	char text[256];
 
-	(void)snprintf(text, sizeof(text), "{\"id\":%lld,%s}",
-	    (long long)json_int(json_get(command, "id"), 0), result);
+	(void)snprintf(text, sizeof(text), "{\"id\":%lld,%s}", (long long)id,
+	    result);
 	inspector_say(fd, text);
+}
+
+static void
+reply(int fd, const struct json *command, const char *result)
+{
+	reply_to(fd, json_int(json_get(command, "id"), 0), result);
 }
 
 static void
@@ -92,6 +101,24 @@ on_enable(int fd, const struct json *command)
 	for (event = attached; *event != NULL; event++)
 		inspector_say(fd, *event);
 	reply(fd, command, enable_reply);
+}
+
+/* True: that is all, for now. */
+static bool
+on_disable(int fd, const struct json *command)
+{
+	if (started_late != NULL)
+		inspector_say(fd, started_late);
+	started_late = NULL;
+	if (is_stuck) {
+		is_stuck = false;
+		stuck_at = json_int(json_get(command, "id"), 0);
+		return true;
+	}
+	if (stuck_at != 0)
+		reply_to(fd, stuck_at, "\"result\":{}");
+	stuck_at = 0;
+	return false;
 }
 
 /* As Node: it takes a command, does it, and tells that it has. */
@@ -122,6 +149,9 @@ obey(int fd, const struct json *command)
 		return;
 	}
 	note(strchr(method, '.') + 1, session != NULL ? session : "");
+	if (strcmp(method, "NodeWorker.disable") == 0 &&
+	    on_disable(fd, command))
+		return;
 	if (strcmp(method, "NodeWorker.enable") == 0) {
 		on_enable(fd, command);
 		return;
@@ -200,6 +230,9 @@ session_open(struct session *s, asked_fn *asked)
 	on_asked = asked;
 	attached = three;
 	enable_reply = "\"result\":{}";
+	started_late = NULL;
+	is_stuck = false;
+	stuck_at = 0;
 	log_of_calls[0] = '\0';
 	inspector_start(&in, script);
 	address.port = in.port;
@@ -538,6 +571,49 @@ test_never_answers(void **state)
 	assert_non_null(strstr(log_of_calls, "detach:2"));
 }
 
+/* The main thread takes messages, but will not do what they say for a while. */
+static void
+test_leaves_one_that_is_stuck(void **state)
+{
+	const struct cdp_limit limit = {
+		.deadline_ms = clock_mono_ms() + 200,
+	};
+	struct session s;
+	struct err err;
+
+	(void)state;
+	session_open(&s, NULL);
+	is_stuck = true;
+	started_late = ATTACHED("4", "[worker 13] late");
+	assert_err(cdp_list_workers(s.cdp, &limit, visit, &s, &err), err,
+	    ERR_TARGET_TIMEOUT, "NodeWorker.disable");
+	session_close(&s);
+	assert_string_equal(log_of_calls,
+	    "enable disable disable detach:1 detach:2 detach:3 detach:4 ");
+}
+
+/* Also where it is told of only then. */
+static void
+test_leaves_those_that_start(void **state)
+{
+	const struct cdp_limit limit = {
+		.deadline_ms = clock_mono_ms() + 10000,
+	};
+	struct session s;
+	struct err err;
+
+	(void)state;
+	session_open(&s, NULL);
+	enable_reply = "\"error\":{\"code\":-32000,\"message\":\"no\"}";
+	started_late = ATTACHED("4", "[worker 13] late");
+	assert_err(cdp_list_workers(s.cdp, &limit, visit, &s, &err), err,
+	    ERR_TARGET_REFUSED, "NodeWorker.enable");
+	session_close(&s);
+	assert_non_null(strstr(log_of_calls, "disable "));
+	assert_non_null(strstr(log_of_calls, "detach:3 "));
+	assert_non_null(strstr(log_of_calls, "detach:4 "));
+}
+
 static void
 test_parting(void **state)
 {
@@ -580,6 +656,8 @@ main(void)
 		cmocka_unit_test(test_worker_ends),
 		cmocka_unit_test(test_app_exits),
 		cmocka_unit_test(test_never_answers),
+		cmocka_unit_test(test_leaves_one_that_is_stuck),
+		cmocka_unit_test(test_leaves_those_that_start),
 		cmocka_unit_test(test_parting),
 	};
 

@@ -606,6 +606,47 @@ memory_guard_is_told_of(void **state)
 	    "app", "memory_guard is off");
 }
 
+/* In the time that a job has it is drained first, and then frozen. */
+static void
+time_is_enough(void **state)
+{
+	struct fixture *f = *state;
+
+	find_fault = ERR_TARGET_UNREACHABLE;
+	f->more = "health_url = http://127.0.0.1:1/\ndrain = 60s\n"
+	    "[limits]\njob_timeout = 1m\n";
+	assert_false(look(f, "stream"));
+	assert_found(f, "fail app a: drain (1m)", "[limits] job_timeout (1m)");
+	assert_found(f, "fail app a: drain", "every heap snapshot fails");
+	assert_false(look(f, "auto"));
+	assert_found(f, "warn app a: drain (1m)", "no heap snapshot that freezes");
+	assert_false(look(f, "fork"));
+	assert_null(strstr(f->found, "drain"));
+	/* Without a health address it is not waited for. */
+	f->more = "drain = 60s\n[limits]\njob_timeout = 1m\n";
+	assert_false(look(f, "stream"));
+	assert_null(strstr(f->found, "drain"));
+
+	find_fault = 0;
+	facts.heap_used_bytes = 300 << 20;
+	facts.limit_bytes = facts.available_bytes = -1;
+	assert_true(look(f, "stream"));
+	assert_null(strstr(f->found, "warn app a"));
+	f->more = "health_url = http://127.0.0.1:1/\ndrain = 55s\n"
+	    "[limits]\njob_timeout = 1m\n";
+	assert_false(look(f, "stream"));
+	assert_found(f, "warn app a: a heap snapshot taken now", "after drain "
+	    "(55s) there are 5s left of [limits] job_timeout (1m)");
+	assert_false(look(f, "auto"));
+	assert_found(f, "warn app a: a heap snapshot taken now", "after drain");
+	assert_false(look(f, "fork"));
+	assert_null(strstr(f->found, "drain"));
+	f->more = "[limits]\njob_timeout = 10s\n";
+	assert_true(look(f, "stream"));
+	assert_found(f, "warn app a: a heap snapshot taken now", "[limits] "
+	    "job_timeout (10s) is shorter");
+}
+
 static void
 activation_is_foretold(void **state)
 {
@@ -741,18 +782,27 @@ memory_limit_is_found(void **state)
 	struct fixture *f = *state;
 
 	assert_true(look(f, "stream"));
-	assert_found(f, "ok memory: no limit", "podprof takes 60 MB at most");
+	/* The pool, 32 downloads, a snapshot and 32 profiles. */
+	assert_found(f, "ok memory: no limit", "podprof takes 572 MB at most");
+	f->more = "[app b]\nmethod = stream\ninspector = 127.0.0.1:9229\n";
+	assert_true(look(f, "stream"));
+	assert_found(f, "ok memory: no limit", "takes 1100 MB at most");
+	f->more = "[limits]\nprofiles = 1\ndownloads = 4\n";
+	assert_true(look(f, "stream"));
+	assert_found(f, "ok memory: no limit", "takes 48 MB at most");
 	cgroup = "0::/a/b\n";
 	limit_here = "max\n";
 	assert_true(look(f, "stream"));
 	assert_found(f, "ok memory: no limit", "");
 	limit_above = "134217728\n";
 	assert_true(look(f, "stream"));
-	assert_found(f, "ok memory: a limit of 128 MB", "takes 60 MB");
+	assert_found(f, "ok memory: a limit of 128 MB", "takes 48 MB");
 	/* The smallest of them, wherever it is. */
 	limit_here = "33554432\n";
 	assert_true(look(f, "stream"));
-	assert_found(f, "warn memory: a limit of 32 MB", "may take 60 MB");
+	assert_found(f, "warn memory: a limit of 32 MB", "may take 48 MB: the "
+	    "pool, 4 downloads at once, and of each of 1 app a heap snapshot "
+	    "and 1 profile; raise the limit, or lower [limits] profiles");
 	cgroup = "12:cpu:/x\n4:memory:/a/b\n0::/elsewhere\n";
 	assert_true(look(f, "stream"));
 	assert_found(f, "warn memory: a limit of 32 MB", "");
@@ -947,6 +997,36 @@ socket_is_looked_at(void **state)
 	assert_found(f, "fail socket: ", "nobody listens");
 }
 
+/* A pool that stands still takes none, once so many wait. */
+static void
+full_socket_is_told(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct fixture *f = *state;
+	int fds[16];
+	struct pool pool;
+	char path[400];
+	size_t len = 0;
+
+	listen_at(f, &pool, path);
+	assert_int_equal(listen(pool.listener, 1), 0);
+	(void)strcpy(address.sun_path, path);
+	do {
+		assert_true(len < sizeof(fds) / sizeof(fds[0]));
+		fds[len] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
+		    SOCK_NONBLOCK, 0);
+		assert_true(fds[len] >= 0);
+	} while (connect(fds[len++], (struct sockaddr *)&address,
+	    sizeof(address)) == 0);
+	assert_int_equal(errno, EAGAIN);
+	f->options.socket = path;
+	assert_false(look(f, "stream"));
+	assert_found(f, "fail socket: ", "takes no more connections");
+	while (len > 0)
+		(void)close(fds[--len]);
+	(void)close(pool.listener);
+}
+
 int
 main(void)
 {
@@ -962,6 +1042,7 @@ main(void)
 		TEST(addon_must_be_there),
 		TEST(app_is_asked),
 		TEST(memory_guard_is_told_of),
+		TEST(time_is_enough),
 		TEST(activation_is_foretold),
 		TEST(health_is_asked),
 		TEST(disk_is_looked_at),
@@ -972,6 +1053,7 @@ main(void)
 		TEST(schema_is_compared),
 		TEST(doubtful_configuration_is_told),
 		TEST(socket_is_looked_at),
+		TEST(full_socket_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 /* What is known of the inspectors of the two apps. */
 static int ups[2];
+static int64_t ages_ms[2];
 static bool are_fresh;
 static size_t sights;
 
@@ -28,6 +29,7 @@ __wrap_shield_see(struct shield *shield, const struct conf_app *app,
 	sights++;
 	*ret_sight = (struct shield_sight){ .app = app };
 	ret_sight->inspector.up = ups[i];
+	ret_sight->inspector.age_ms = ages_ms[i];
 	ret_sight->inspector.is_fresh = are_fresh;
 	return need(ret_sight) == 0;
 }
@@ -37,6 +39,7 @@ set_up_metrics(void **state)
 {
 	ups[0] = 1;
 	ups[1] = 0;
+	ages_ms[0] = ages_ms[1] = 0;
 	are_fresh = true;
 	sights = 0;
 	return set_up(state);

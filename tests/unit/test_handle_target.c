@@ -97,7 +97,7 @@ expect_null(const char *key1, const char *key2)
 	    ? path2(key1, key2) : json_get(call.json, key1);
 
 	assert_non_null(value);
-	assert_false(json_is_number(value));
+	assert_false(json_is_number(value) || json_is_array(value));
 	assert_null(json_string(value));
 }
 
@@ -109,7 +109,7 @@ expect_nothing(const char *address)
 		{ "memory", "heapUsedBytes" }, { "memory", "rssBytes" },
 		{ "memory", "limitBytes" }, { "memory", "availableBytes" },
 		{ "predicted", "peakBytes" }, { "predicted", "fileBytes" },
-		{ "predicted", "freezeMs" },
+		{ "predicted", "freezeMs" }, { "workers", NULL },
 	};
 	size_t i;
 
@@ -123,7 +123,6 @@ expect_nothing(const char *address)
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		expect_null(keys[i][0], keys[i][1]);
 	assert_int_equal(json_count(json_get(call.json, "methods")), 0);
-	assert_true(json_is_array(json_get(call.json, "workers")));
 }
 
 static void

@@ -7,6 +7,34 @@
 
 #include "store.h"
 
+/* The audit lines of ends: how many, and the last. */
+static size_t ends_len;
+static char last_id[UUID_MAX], last_outcome[16], last_reason[256];
+
+void __wrap_job_audit_end(const struct job *job, const char *outcome,
+    const char *reason);
+
+void
+__wrap_job_audit_end(const struct job *job, const char *outcome,
+    const char *reason)
+{
+	ends_len++;
+	memcpy(last_id, job->id, sizeof(last_id));
+	(void)str_copy(last_outcome, sizeof(last_outcome), outcome);
+	(void)str_copy(last_reason, sizeof(last_reason), reason);
+}
+
+static void
+expect_end(const char *id, const char *outcome, const char *reason)
+{
+	assert_int_equal(ends_len, 1);
+	ends_len = 0;
+	assert_string_equal(last_id, id);
+	assert_string_equal(last_outcome, outcome);
+	if (strstr(last_reason, reason) == NULL)
+		fail_msg("\"%s\" lacks \"%s\"", last_reason, reason);
+}
+
 static struct job
 cancel(struct fixture *f, const char *id)
 {
@@ -75,6 +103,9 @@ dead_capture_lets_go(void **state)
 	job = get(f, job.id);
 	assert_false(job.holds_target);
 	assert_int_equal(job.state, JOB_CANCELED);
+	expect_end(job.id, "dropped", "ended without finishing");
+	settle_all(f);
+	assert_int_equal(ends_len, 0);
 }
 
 static void
@@ -90,6 +121,14 @@ ended_child_lets_go(void **state)
 	job = get(f, job.id);
 	assert_false(job.holds_target);
 	assert_int_equal(job.state, JOB_CANCELED);
+	expect_end(job.id, "dropped", "podprof-capture");
+	/* One that has let go by itself has said so by itself. */
+	job = create_running(f, JOB_HEAP_SNAPSHOT);
+	(void)cancel(f, job.id);
+	assert_ok(job_release(f->db, f->dir, job.id, &err), err);
+	assert_ok(job_settle_child(f->db, f->dir, job.id,
+	    (JOB_EXIT_ERROR + ERR_CONFLICT) << 8, &err), err);
+	assert_int_equal(ends_len, 0);
 }
 
 static void
@@ -240,6 +279,7 @@ failed_job_lets_go_by_itself(void **state)
 	job = get(f, job.id);
 	assert_false(job.holds_target);
 	assert_string_equal(job.error.msg, "no room for the snapshot");
+	expect_end(job.id, "failed", "no room for the snapshot");
 	clock_shift_ms = 0;
 	job = create_running(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_fail_holding(f->db, f->dir, job.id, &why, &err), err);
@@ -247,6 +287,7 @@ failed_job_lets_go_by_itself(void **state)
 	job = get(f, job.id);
 	assert_false(job.holds_target);
 	assert_int_equal(job.error.code, ERR_SPACE);
+	expect_end(job.id, "failed", "no room for the snapshot");
 }
 
 int

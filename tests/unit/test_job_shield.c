@@ -102,6 +102,7 @@ drains_then_freezes_then_thaws(void **state)
 	seen = find(f);
 	assert_int_equal(seen.alive_until_ms, now_ms + JOB_LEASE_MS);
 	assert_int_equal(seen.unready_until_ms, now_ms + JOB_LEASE_MS);
+	assert_int_equal(seen.since_ms, now_ms);
 	assert_true(seen.is_draining);
 	assert_int_equal(get(f, job.id).phase, PHASE_DRAINING);
 	assert_int_equal(get(f, job.id).drain_until_ms, now_ms + DRAIN_MS);
@@ -112,6 +113,7 @@ drains_then_freezes_then_thaws(void **state)
 	seen = find(f);
 	assert_int_equal(seen.unready_until_ms,
 	    clock_stopped_ms + JOB_LEASE_MS);
+	assert_int_equal(seen.since_ms, now_ms);
 	assert_false(seen.is_draining);
 	assert_int_equal(get(f, job.id).phase, PHASE_PREFLIGHT);
 	assert_true(get(f, job.id).revision > job.revision + 1);
@@ -120,6 +122,7 @@ drains_then_freezes_then_thaws(void **state)
 	seen = find(f);
 	assert_int_equal(seen.alive_until_ms, clock_stopped_ms + GRACE);
 	assert_int_equal(seen.unready_until_ms, 0);
+	assert_int_equal(seen.since_ms, 0);
 	/* What is written down afterwards renews nothing. */
 	clock_stopped_ms += GRACE - 1;
 	set_progress(f, job.id);

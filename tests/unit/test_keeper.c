@@ -292,6 +292,7 @@ count(const char *sql)
 #define COUNT_LITTER "SELECT count(*) AS n FROM jobs" \
 	" WHERE state = 'failed' AND removed_at_ms IS NULL"
 #define COUNT_JOBS "SELECT count(*) AS n FROM jobs"
+#define COUNT_PODS "SELECT count(*) AS n FROM meter_pods"
 
 static size_t
 occurrences(const char *text, const char *word)
@@ -491,19 +492,24 @@ order_profile(char ret_id[UUID_MAX])
 	memcpy(ret_id, job.id, UUID_MAX);
 }
 
-/* What is over: files, links, and processes that never came up. */
+/* What is over: files, links, processes that never came up, and what was counted
+ * of pods that are not there any more. */
 static void
 test_over(void **state)
 {
 	char id[UUID_MAX], queued[UUID_MAX], path[400];
+	struct err err;
 
 	(void)state;
 	site_take(&site, 1000, id);
 	site_path(&site, id, path);
 	make_link(id);
 	order_profile(queued);
+	assert_ok(db_exec(site.db, "INSERT INTO meter_pods VALUES ('old', 1)",
+	    &err), err);
 	start_keeper();
 	AWAIT(service_is_ready(service));
+	AWAIT(count(COUNT_PODS) == 1);
 	assert_int_equal(count(COUNT_LINKS), 1);
 	assert_int_equal(site_job(&site, "app", queued).state, JOB_QUEUED);
 	shift_clock(LINK_LIFE_MS + 1000);

@@ -85,6 +85,7 @@ look_of_all(void)
 	look.methods[2].is_usable = true;
 	look.methods_len = LOOK_METHODS;
 	look.predict = (struct predict){300, 200, 90, 0};
+	look.knows_workers = true;
 	return look;
 }
 
@@ -365,7 +366,7 @@ json_of_what_is_known(void **state)
 static void
 json_of_workers(void **state)
 {
-	struct look look = look_of_nothing();
+	struct look look = look_of_all();
 	struct fixture *f = *state;
 	struct cdp_worker worker;
 	char text[TEXT_MAX];
@@ -411,7 +412,12 @@ json_of_what_is_not(void **state)
 	    "\"memory\":{\"heapUsedBytes\":null,\"rssBytes\":null,"
 	    "\"limitBytes\":null,\"availableBytes\":null},\"methods\":[],"
 	    "\"predicted\":{\"peakBytes\":null,\"fileBytes\":null,"
-	    "\"freezeMs\":null},\"workers\":[]}");
+	    "\"freezeMs\":null},\"workers\":null}");
+	/* A part of them is not all. */
+	look.workers_len = 1;
+	put(f->db, "cart", &look);
+	get_text(f->db, "cart", text);
+	assert_non_null(strstr(text, "\"workers\":null}"));
 }
 
 static void

@@ -351,6 +351,7 @@ measure(struct fixture *f, const char *id, int64_t freeze_ms)
 static void
 test_freezes(void **state)
 {
+	struct job_order order = order_of(JOB_HEAP_SNAPSHOT);
 	struct fixture *f = *state;
 	struct spans spans;
 	struct job job;
@@ -373,6 +374,14 @@ test_freezes(void **state)
 	set_target(f, job.id);
 	assert_ok(job_cancel(f->db, f->dir, job.id, &job, &err), err);
 	assert_ok(job_release(f->db, f->dir, job.id, &err), err);
+	/* A worker thread stood still, and the app did not. */
+	order.worker = "3";
+	assert_ok(try_create(f, &order, &job, &err), err);
+	(void)claim(f, job.id, &f->self);
+	set_target(f, job.id);
+	measure(f, job.id, 20000);
+	succeed(f, f->db, job.id);
+	assert_int_equal(get(f, job.id).freeze_ms, 20000);
 	read_spans(f, "freeze", &spans);
 	assert_string_equal(spans.labels, APP " heap-snapshot stream");
 	assert_int_equal(jobs_at(&spans, 5), 0);
@@ -382,44 +391,175 @@ test_freezes(void **state)
 	assert_int_equal(spans.sum_ms, 70120);
 }
 
-/* Each pod has its own numbers; those of one that has gone go with its jobs,
- * and never those of the only one. */
 static void
-test_pods(void **state)
+sweep(struct fixture *f, const char *pod)
+{
+	struct err err;
+
+	assert_ok(meter_sweep(f->db, pod, &err), err);
+}
+
+static struct job
+create_of(struct fixture *f, const char *pod)
+{
+	struct job_order order = order_of(JOB_CPU_PROFILE);
+	struct job job;
+	struct err err;
+
+	order.pod = pod;
+	assert_ok(try_create(f, &order, &job, &err), err);
+	return claim(f, job.id, &f->self);
+}
+
+static struct job
+create_stored_of(struct fixture *f, const char *pod, size_t len)
+{
+	struct job job = create_of(f, pod);
+
+	set_target(f, job.id);
+	succeed_with(f, f->db, job.id, "cpuprofile", len);
+	return job;
+}
+
+static void
+remove_job(struct fixture *f, const struct job *job)
+{
+	struct err err;
+
+	assert_ok(job_remove(f->db, f->dir, job->id, &err), err);
+}
+
+/* All that is counted of the pod "old", of whatever. */
+static int64_t
+rows_of_old(struct fixture *f)
 {
 	static const char OLD[] = "SELECT (SELECT count(*) FROM meter_jobs"
 	    " WHERE pod = 'old') + (SELECT count(*) FROM meter_ends"
 	    " WHERE pod = 'old') + (SELECT count(*) FROM meter_spans"
+	    " WHERE pod = 'old') + (SELECT count(*) FROM meter_pods"
 	    " WHERE pod = 'old') AS n";
-	struct job_order order = order_of(JOB_CPU_PROFILE);
+
+	return number_of(f, OLD, NULL);
+}
+
+/* Each pod has its own numbers, and keeps them, whoever shares the store. */
+static void
+test_pods(void **state)
+{
+	const struct err why = { ERR_TARGET_UNREACHABLE, "nothing answers" };
 	struct fixture *f = *state;
 	struct job job, other;
 	struct err err;
 
-	order.pod = "old";
-	assert_ok(try_create(f, &order, &job, &err), err);
-	(void)claim(f, job.id, &f->self);
-	set_target(f, job.id);
-	succeed_with(f, f->db, job.id, "cpuprofile", 2);
-	assert_ok(job_remove(f->db, f->dir, job.id, &err), err);
+	job = create_stored_of(f, "old", 2);
+	other = create_stored(f, JOB_CPU_PROFILE, 300);
+	assert_string_equal(jobs_of(f, "old"),
+	    APP " cpu-profile stream succeeded 1\n");
+	assert_string_equal(jobs_of(f, POD),
+	    APP " cpu-profile stream succeeded 1\n");
+	expect_store(f, 2, 302);
+	/* The last that is remembered, while the other has one. */
+	remove_job(f, &job);
+	assert_string_equal(jobs_of(f, "old"), "");
 	assert_string_equal(ends_of(f, "old"),
 	    APP " cpu-profile stream succeeded 1\n");
-	assert_ok(try_create(f, &order, &job, &err), err);
-	(void)claim(f, job.id, &f->self);
-	succeed_with(f, f->db, job.id, "cpuprofile", 2);
-	/* Another comes; both are there. */
+	/* Refused, with none that is remembered. */
+	job = create_of(f, "old");
+	assert_ok(job_fail(f->db, f->dir, job.id, &why, &err), err);
+	assert_ok(job_discard(f->db, job.id, &err), err);
+	assert_string_equal(ends_of(f, "old"),
+	    APP " cpu-profile none refused 1\n"
+	    APP " cpu-profile stream succeeded 1\n");
+	remove_job(f, &other);
+	assert_string_equal(ends_of(f, POD),
+	    APP " cpu-profile stream succeeded 1\n");
+}
+
+/* Those of one that has gone go, but not those of one that is only idle. */
+static void
+test_sweep(void **state)
+{
+	struct fixture *f = *state;
+	struct job job, other;
+	int i;
+
+	clock_stopped_ms = 1000000000000;
+	job = create_stored_of(f, "old", 2);
 	other = create_stored(f, JOB_CPU_PROFILE, 300);
-	assert_string_equal(ends_of(f, POD),
-	    APP " cpu-profile stream succeeded 1\n");
+	remove_job(f, &other);
+	clock_stopped_ms += METER_FORGET_MS + 1;
+	/* It has a job still. */
+	sweep(f, POD);
 	assert_string_equal(jobs_of(f, "old"),
-	    APP " cpu-profile none succeeded 1\n");
-	expect_store(f, 2, 302);
-	assert_true(number_of(f, OLD, NULL) > 0);
-	assert_ok(job_remove(f->db, f->dir, job.id, &err), err);
-	assert_int_equal(number_of(f, OLD, NULL), 0);
-	assert_ok(job_remove(f->db, f->dir, other.id, &err), err);
+	    APP " cpu-profile stream succeeded 1\n");
+	remove_job(f, &job);
+	/* It lives, with or without jobs. */
+	for (i = 0; i < 4; i++) {
+		sweep(f, "old");
+		sweep(f, POD);
+		clock_stopped_ms += METER_FORGET_MS / 2 + 1;
+	}
+	assert_string_equal(ends_of(f, "old"),
+	    APP " cpu-profile stream succeeded 1\n");
+	/* A job begun is a sign of life as well. */
+	job = create_stored_of(f, "old", 2);
+	remove_job(f, &job);
+	clock_stopped_ms += METER_FORGET_MS;
+	sweep(f, POD);
+	assert_string_equal(ends_of(f, "old"),
+	    APP " cpu-profile stream succeeded 2\n");
+	clock_stopped_ms += 1;
+	sweep(f, POD);
+	assert_int_equal(rows_of_old(f), 0);
 	assert_string_equal(ends_of(f, POD),
 	    APP " cpu-profile stream succeeded 1\n");
+	/* Nobody forgets himself, and who comes back begins anew. */
+	clock_stopped_ms += 2 * METER_FORGET_MS;
+	sweep(f, POD);
+	assert_string_equal(ends_of(f, POD),
+	    APP " cpu-profile stream succeeded 1\n");
+	(void)create_stored_of(f, "old", 2);
+	assert_string_equal(ends_of(f, "old"),
+	    APP " cpu-profile stream succeeded 1\n");
+}
+
+/* What was counted before the clock was set back does not stay for ever. */
+static void
+test_sweep_of_the_future(void **state)
+{
+	struct fixture *f = *state;
+	struct job job;
+
+	clock_stopped_ms = 2000000000000;
+	job = create_stored_of(f, "old", 2);
+	remove_job(f, &job);
+	clock_stopped_ms = 1000000000000;
+	sweep(f, POD);
+	assert_int_equal(rows_of_old(f), 0);
+}
+
+static void
+test_sweep_looks_first(void **state)
+{
+	struct fixture *f = *state;
+	struct db *other = open_other(f);
+	int64_t before = -1, after = -1;
+	struct job job;
+	struct err err;
+
+	clock_stopped_ms = 1000000000000;
+	job = create_stored_of(f, "old", 2);
+	remove_job(f, &job);
+	(void)create_stored(f, JOB_CPU_PROFILE, 2);
+	assert_ok(db_data_version(other, &before, &err), err);
+	/* While somebody else writes. */
+	assert_ok(db_begin(other, &err), err);
+	sweep(f, POD);
+	sweep(f, "a third");
+	db_rollback(other);
+	assert_ok(db_data_version(other, &after, &err), err);
+	assert_int_equal(before, after);
+	db_close(&other);
 }
 
 static int
@@ -456,6 +596,31 @@ test_faults(void **state)
 	    ERR_STORE, "meter_jobs");
 	assert_int_equal(jobs, -1);
 	assert_int_equal(bytes, -1);
+	assert_err(meter_sweep(f->db, POD, &err), err, ERR_STORE,
+	    "meter_jobs");
+}
+
+/* All of a pod goes, or nothing. */
+static void
+test_sweep_that_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct job job;
+	struct err err;
+
+	clock_stopped_ms = 1000000000000;
+	job = create_stored_of(f, "old", 2);
+	remove_job(f, &job);
+	assert_ok(db_exec(f->db, "CREATE TRIGGER no BEFORE DELETE ON"
+	    " meter_pods BEGIN SELECT raise(ABORT, 'not now'); END", &err),
+	    err);
+	clock_stopped_ms += METER_FORGET_MS + 1;
+	assert_err(meter_sweep(f->db, POD, &err), err, ERR_STORE, "not now");
+	assert_string_equal(ends_of(f, "old"),
+	    APP " cpu-profile stream succeeded 1\n");
+	assert_ok(db_exec(f->db, "DROP TRIGGER no", &err), err);
+	sweep(f, POD);
+	assert_int_equal(rows_of_old(f), 0);
 }
 
 int
@@ -470,6 +635,10 @@ main(void)
 		TEST(test_durations),
 		TEST(test_freezes),
 		TEST(test_pods),
+		TEST(test_sweep),
+		TEST(test_sweep_of_the_future),
+		TEST(test_sweep_looks_first),
+		TEST(test_sweep_that_fails),
 		TEST(test_faults),
 	};
 

@@ -313,6 +313,16 @@ an_address_is_found(void **state)
 	opening.port.ip = in6addr_any;
 	assert_ok(opening_write(lock, &opening, &err), err);
 	assert_true(opening_find(f->dir, &port, app, &found));
+	/* It will be one of loopback: an address elsewhere is another's. */
+	assert_true(port_parse("192.0.2.1", 9230, &port));
+	assert_false(opening_find(f->dir, &port, app, &found));
+	assert_true(port_parse("2001:db8::1", 9230, &port));
+	assert_false(opening_find(f->dir, &port, app, &found));
+	assert_true(port_parse("::1", 9230, &port));
+	assert_true(opening_find(f->dir, &port, app, &found));
+	assert_true(port_parse("0.0.0.0", 9230, &port));
+	assert_true(opening_find(f->dir, &port, app, &found));
+	assert_true(port_parse("127.0.0.1", 9230, &port));
 	/* With its process it is gone. */
 	opening.proc.start_ticks++;
 	assert_ok(opening_write(lock, &opening, &err), err);

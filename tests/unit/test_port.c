@@ -7,6 +7,37 @@
 
 #include "port.h"
 
+#define NOBODY 65534
+
+/* So many others listen, of whom the kernel tells first. */
+static int crowd_len;
+
+FILE *__wrap_fopen(const char *path, const char *mode);
+FILE *__real_fopen(const char *path, const char *mode);
+
+FILE *
+__wrap_fopen(const char *path, const char *mode)
+{
+	FILE *real = __real_fopen(path, mode), *table;
+	char line[256];
+	int i;
+
+	if (crowd_len == 0 || strstr(path, "/net/tcp") == NULL)
+		return real;
+	table = tmpfile();
+	assert_non_null(real);
+	assert_non_null(table);
+	for (i = 0; i < crowd_len; i++)
+		(void)fprintf(table, "%4d: 0100007F:0001 00000000:0000 0A "
+		    "00000000:00000000 00:00000000 00000000     0        0 1\n",
+		    i);
+	while (fgets(line, sizeof(line), real) != NULL)
+		(void)fputs(line, table);
+	(void)fclose(real);
+	rewind(table);
+	return table;
+}
+
 /* A socket that listens there; *ret_port is where. */
 static int
 listen_at(const char *ip, struct port *ret_port)
@@ -215,6 +246,67 @@ more_ports_than_are_told(void **state)
 		(void)close(fds[i]);
 }
 
+/* Ours is found among many; among too many, that is said. */
+static void
+many_others_listen(void **state)
+{
+	struct port list[PORT_LIST_MAX], port;
+	struct err err;
+	size_t len = 7;
+	int fd;
+
+	(void)state;
+	fd = listen_at("127.0.0.1", &port);
+	crowd_len = 3000;
+	assert_true(is_listed(getpid(), &port));
+	assert_int_equal(port_holder(&port), getpid());
+	crowd_len = PORT_SOCKETS_MAX;
+	assert_err(port_list(getpid(), list, &len, &err), err,
+	    ERR_TARGET_REFUSED, "more than 16384 sockets listen");
+	assert_int_equal(len, 7);
+	/* The others are elsewhere. */
+	assert_int_equal(port_holder(&port), getpid());
+	crowd_len = 0;
+	(void)close(fd);
+}
+
+/* Is it the process's, or, where that cannot be seen, its user's? */
+static void
+who_may_have_it(void **state)
+{
+	const uid_t user = geteuid();
+	struct port port;
+	pid_t pid;
+	int fd, status;
+
+	(void)state;
+	fd = listen_at("127.0.0.1", &port);
+	pid = start_child(fd);
+	assert_true(port_may_be_of(getpid(), user, &port));
+	assert_true(port_may_be_of(pid, user, &port));
+	(void)close(fd);
+	assert_false(port_may_be_of(getpid(), user, &port));
+	assert_true(port_may_be_of(pid, user, &port));
+	end_child(pid);
+	assert_false(port_may_be_of(pid, user, &port));
+	if (user != 0)
+		return;
+	fd = listen_at("127.0.0.1", &port);
+	pid = fork();
+	if (pid == 0) {
+		/* From here on the first process's descriptors are hidden. */
+		if (setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+		    setresuid(NOBODY, NOBODY, NOBODY) != 0)
+			_exit(9);
+		_exit((port_may_be_of(getppid(), 0, &port) ? 1 : 0) +
+		    (port_may_be_of(getppid(), 77, &port) ? 2 : 0));
+	}
+	(void)close(fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+}
+
 int
 main(void)
 {
@@ -225,6 +317,8 @@ main(void)
 		cmocka_unit_test(another_process_has_it),
 		cmocka_unit_test(connections_are_counted),
 		cmocka_unit_test(more_ports_than_are_told),
+		cmocka_unit_test(many_others_listen),
+		cmocka_unit_test(who_may_have_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,6 +224,27 @@ what_is_not_signalled(void **state)
 		    "--inspect-publish-uid" },
 		{ "idle", { "--inspect-publish-uid=stderr,http" }, NULL, NULL },
 		{ "idle", { NULL }, "   ", NULL },
+		/* Reached from elsewhere. */
+		{ "idle", { "--inspect-port=0.0.0.0:9229" }, NULL,
+		    "not of loopback" },
+		{ "idle", { "--inspect_port", "10.1.2.3", "app.js" }, NULL,
+		    "not of loopback" },
+		{ "idle", { "--debug-port=[::]:0" }, NULL, "not of loopback" },
+		{ "idle", { "--inspect-port=9230" },
+		    "--debug-port 0.0.0.0:9229", "not of loopback" },
+		{ "idle", { "--inspect-port=127.0.0.1:9230" },
+		    "--inspect-port=0.0.0.0", NULL },
+		{ "idle", { "--inspect-port=127.0.0.2" }, NULL, NULL },
+		{ "idle", { "--inspect-port", "9230" }, NULL, NULL },
+		{ "idle", { "--inspect-port", "9230", "app.js",
+		    "--inspect-port=0.0.0.0" }, NULL, NULL },
+		{ "idle", { "--inspect-port=[::1]:9230" }, NULL, NULL },
+		{ "idle", { "--inspect-port=::1" }, NULL, NULL },
+		{ "idle", { "--inspect-port=localhost" }, NULL, NULL },
+		{ "idle", { "--inspect-port=localhost:9230" }, NULL, NULL },
+		{ "idle", { "--inspect-port=localhost.example.com:9230" },
+		    NULL, "not of loopback" },
+		{ "idle", { "--inspect-port" }, NULL, NULL },
 	};
 	struct fixture *f = *state;
 	struct closed_node node;
@@ -299,6 +320,39 @@ by_looking(void **state)
 	assert_null(strstr(err.msg, "geheim"));
 	for (i = 0; i < CROWD_MAX; i++)
 		closed_node_stop(&nodes[i]);
+}
+
+/* Also one that podprof may not signal, or look into. */
+static void
+whatever_it_is(void **state)
+{
+	struct fixture *f = *state;
+	char number[16], path[300];
+	int64_t pid = 0;
+	uid_t user = 77;
+	FILE *file;
+
+	(void)snprintf(number, sizeof(number), "%d", (int)getpid());
+	assert_true(process_number(number, &pid, &user));
+	assert_int_equal(pid, getpid());
+	assert_int_equal(user, geteuid());
+	assert_true(process_number("1", &pid, &user));
+	assert_int_equal(pid, 1);
+	assert_false(process_number("2147483647", &pid, &user));
+	assert_int_equal(pid, 1);
+	(void)snprintf(path, sizeof(path), "%s/pid", f->dir);
+	assert_false(process_number(path, &pid, &user));
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs("garbage\n", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_false(process_number(path, &pid, &user));
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fprintf(file, "%s\n", number) > 0);
+	assert_int_equal(fclose(file), 0);
+	assert_true(process_number(path, &pid, &user));
+	assert_int_equal(pid, getpid());
 }
 
 static void

@@ -895,8 +895,10 @@ test_probes(void **state)
 	expect_status(200);
 	assert_string_equal(buf_str(&call.answer.body), "ok\n");
 	assert_true(call.request->route->is_probe);
+	/* Not yet, for which there is nothing to be seen in the log. */
+	front_begin_log();
 	begin_call("GET", "/readyz", NULL, NULL, NULL, NULL);
-	expect_problem(503, "state", "log");
+	expect_problem(503, "state", "has just begun");
 	assert_true(call.answer.retry_after_s > 0);
 	service_set_ready(service, NULL);
 	begin_call("GET", "/readyz", NULL, NULL, NULL, NULL);
@@ -912,14 +914,18 @@ test_probes(void **state)
 	err_set(&err, ERR_STORE, "x");
 	service_set_ready(service, &err);
 	begin_call("GET", "/readyz", NULL, NULL, NULL, NULL);
-	expect_status(503);
+	expect_problem(503, "state", "log");
+	/* Whoever found that out has told: a probe comes every second. */
+	assert_string_equal(front_end_log(), "");
 	/* A wrong token does no harm here, and no tokens file neither. */
 	assert_int_equal(unlink(site.tokens), 0);
 	begin_call("GET", "/livez", NULL, "HTTP_AUTHORIZATION=Bearer x", NULL,
 	    NULL);
 	expect_status(200);
+	front_begin_log();
 	get(PAPI "/jobs", NULL);
 	expect_problem(503, "state", "tokens");
+	assert_non_null(strstr(front_end_log(), "level=error module=route"));
 	assert_true(call.answer.retry_after_s > 0);
 }
 
