@@ -22,6 +22,7 @@
 #include "lease.h"
 #include "link.h"
 #include "log.h"
+#include "meter.h"
 #include "opening.h"
 #include "thread.h"
 

@@ -1,8 +1,8 @@
 /*
  * The file that is shared:
  *
- *	"12345678 1 \n"		by clock_mono_ms(): up
- *	"12345678 0 health_url answered 500\n"
+ *	"12345678 pod-1 1 \n"		by clock_mono_ms(): up
+ *	"12345678 pod-1 0 health_url answered 500\n"
  */
 #include "share.h"
 
@@ -17,15 +17,16 @@
 #include "file.h"
 #include "str.h"
 
-#define TEXT_MAX (ERR_MSG_MAX + 64)
+#define TEXT_MAX (ERR_MSG_MAX + 512)
 
 struct share {
 	int fd;		/* holds the lock */
+	const char *pod;
 };
 
 int
-share_open(const char *state_dir, const char *app, int64_t deadline_ms,
-    struct share **ret_share, struct err *err)
+share_open(const char *state_dir, const char *app, const char *pod,
+    int64_t deadline_ms, struct share **ret_share, struct err *err)
 {
 	int64_t wait_ms = deadline_ms - clock_mono_ms();
 	struct share *share = NULL;
@@ -38,6 +39,7 @@ share_open(const char *state_dir, const char *app, int64_t deadline_ms,
 	share = malloc(sizeof(*share));
 	if (share == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a probe");
+	share->pod = pod;
 	rc = file_lock(
 	    path, true, wait_ms > 0 ? wait_ms : 0, &share->fd, err);
 	if (rc == 1) {
@@ -53,17 +55,22 @@ share_open(const char *state_dir, const char *app, int64_t deadline_ms,
 
 /* One line, all of it ours. */
 static bool
-parse(char *text, int64_t *ret_at_ms, int *ret_up, char **ret_why)
+parse(char *text, const char *pod, int64_t *ret_at_ms, int *ret_up,
+    char **ret_why)
 {
 	char *end = strchr(text, '\n'), *up;
+	const size_t pod_len = strlen(pod);
 
 	if (end == NULL || end[1] != '\0')
 		return false;
 	*end = '\0';
 	up = strchr(text, ' ');
-	if (up == NULL || (up[1] != '0' && up[1] != '1') || up[2] != ' ')
+	if (up == NULL || strncmp(up + 1, pod, pod_len) != 0)
 		return false;
 	*up = '\0';
+	up += 1 + pod_len;
+	if (up[0] != ' ' || (up[1] != '0' && up[1] != '1') || up[2] != ' ')
+		return false;
 	*ret_up = up[1] == '1';
 	*ret_why = up + 3;
 	return str_parse_int(text, 0, INT64_MAX, ret_at_ms, NULL) == 0 &&
@@ -84,7 +91,8 @@ share_read(const struct share *share, int64_t fresh_ms, int *ret_up,
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	if (strlen(text) != (size_t)n || !parse(text, &at_ms, &up, &why) ||
+	if (strlen(text) != (size_t)n ||
+	    !parse(text, share->pod, &at_ms, &up, &why) ||
 	    at_ms > now_ms || now_ms - at_ms >= fresh_ms)
 		return false;
 	if (up == 0)
@@ -99,9 +107,9 @@ share_write(const struct share *share, int up, const struct err *why)
 	char text[TEXT_MAX];
 	int n;
 
-	n = snprintf(text, sizeof(text), "%" PRId64 " %d %s\n",
-	    clock_mono_ms(), up, up == 1 ? "" : why->msg);
-	if (ftruncate(share->fd, 0) == 0)
+	n = snprintf(text, sizeof(text), "%" PRId64 " %s %d %s\n",
+	    clock_mono_ms(), share->pod, up, up == 1 ? "" : why->msg);
+	if (n > 0 && (size_t)n < sizeof(text) && ftruncate(share->fd, 0) == 0)
 		(void)!pwrite(share->fd, text, (size_t)n, 0);
 }
 

@@ -1,7 +1,8 @@
 /*
  * What processes of plain CGI share: the last answer of an app's health_url, so
  * that it is asked once a second by all of them together.  STATE_DIR/health-APP
- * holds it, and is locked (flock(2)) by who asks.
+ * holds it, and is locked (flock(2)) by who asks.  Where pods have a state_dir
+ * in common, each has an app of that name: the answer is that of a pod.
  */
 #ifndef PODPROF_SHARE_H
 #define PODPROF_SHARE_H
@@ -15,10 +16,11 @@ struct share;
 
 /*
  * Lock it; waits for another who asks until deadline_ms (clock_mono_ms()).
+ * pod must outlive it.
  *   ERR_TARGET_TIMEOUT  he asks still
  *   ERR_STORE, ERR_SPACE, ERR_NOMEM
  */
-MUST int share_open(const char *state_dir, const char *app,
+MUST int share_open(const char *state_dir, const char *app, const char *pod,
     int64_t deadline_ms, struct share **ret_share, struct err *err);
 
 /* The answer, if there is one that is younger than fresh_ms; *ret_why is

@@ -652,7 +652,8 @@ find_health(struct asker *asker, const char *app, int64_t deadline_ms)
 	int up;
 
 	asker->asked_ms = clock_mono_ms();
-	if (share_open(conf->state_dir, app, deadline_ms, &share, &why) != 0) {
+	if (share_open(conf->state_dir, app, conf->pod, deadline_ms, &share,
+	    &why) != 0) {
 		if (why.code == ERR_TARGET_TIMEOUT)
 			return;
 		log_warn("shield", "health_url of app %s is asked for this "

@@ -34,8 +34,8 @@
  * before counts. */
 #define SHIELD_ROWS_MS 250
 #define SHIELD_ROWS_WAIT_MS 500
-/* Requests that wait here, beside [limits] waiting; and for how long.  An answer
- * that is younger than that is one. */
+/* Requests that wait here, beside [limits] waiting; and for how long.  An
+ * answer that is younger than that is one. */
 #define SHIELD_PARKED_MAX 1024
 #define SHIELD_WAIT_MS 4000
 

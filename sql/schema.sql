@@ -216,8 +216,16 @@ CREATE TABLE meter_spans (
 	PRIMARY KEY (pod, span, app, kind, method, le_ms)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE meter_pods (
+	pod TEXT PRIMARY KEY,
+	seen_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER meter_job_comes AFTER INSERT ON jobs
 BEGIN
+	INSERT INTO meter_pods (pod, seen_at_ms)
+	VALUES (new.pod, new.created_at_ms)
+	ON CONFLICT DO UPDATE SET seen_at_ms = excluded.seen_at_ms;
 	INSERT INTO meter_jobs
 		(app, pod, kind, method, state, jobs, stored_bytes)
 	VALUES (new.app, new.pod, new.kind, 'none', new.state, 1, 0)
@@ -277,7 +285,7 @@ END;
 
 CREATE TRIGGER meter_job_lets_go AFTER UPDATE OF holds_target ON jobs
 WHEN old.holds_target = 1 AND new.holds_target = 0
-	AND new.freeze_ms IS NOT NULL
+	AND new.freeze_ms IS NOT NULL AND new.worker IS NULL
 BEGIN
 	INSERT INTO meter_spans
 		(app, pod, kind, method, span, le_ms, jobs, sum_ms)
@@ -298,18 +306,6 @@ BEGIN
 	WHERE pod = old.pod AND app = old.app AND kind = old.kind
 		AND method = coalesce(old.used_method, 'none')
 		AND state = old.state;
-END;
-
-CREATE TRIGGER meter_pod_goes AFTER UPDATE OF jobs ON meter_jobs
-WHEN new.jobs = 0 AND old.jobs > 0
-	AND NOT EXISTS (SELECT 1 FROM meter_jobs
-		WHERE pod = new.pod AND jobs > 0)
-	AND EXISTS (SELECT 1 FROM meter_jobs
-		WHERE pod <> new.pod AND jobs > 0)
-BEGIN
-	DELETE FROM meter_jobs WHERE pod = new.pod;
-	DELETE FROM meter_ends WHERE pod = new.pod;
-	DELETE FROM meter_spans WHERE pod = new.pod;
 END;
 
 CREATE TABLE starts (

@@ -347,15 +347,15 @@ activate_check_other(const char *state_dir, const char *app,
 
 /* Another process listens where this one's inspector should. */
 static int
-refuse_taken(const struct activate_order *order, const struct process *process,
-    const struct ws_address *address, struct err *err)
+refuse_taken(const char *state_dir, const struct conf_app *app,
+    const struct process *process, const struct ws_address *address,
+    struct err *err)
 {
 	char where[PORT_TEXT_MAX], holder[32] = "another";
 	struct port port;
 	int64_t pid;
 
-	if (activate_check_other(order->state_dir, order->app->name, address,
-		err) != 0)
+	if (activate_check_other(state_dir, app->name, address, err) != 0)
 		return -1;
 	if (!port_of(address, &port))
 		return err_set(err, ERR_INTERNAL, "%s is no address",
@@ -556,7 +556,8 @@ check_open(const struct activate_order *order, const struct process *process,
 		err) != 0)
 		return -1;
 	if (!is_at(now, &target.address))
-		return refuse_taken(order, process, &target.address, err);
+		return refuse_taken(order->state_dir, order->app, process,
+		    &target.address, err);
 	log_info("activate", "the inspector of process %" PRId64 " (%s) was "
 	    "opened by SIGUSR1", process->proc.pid, process->name);
 	return 0;
@@ -627,6 +628,45 @@ leave_old(const struct activate_order *order, struct opening_lock *lock,
 	return opening_use(lock, err);
 }
 
+/* Why it cannot be told which process it is, or what it is.  Where pid names
+ * one, what listens there must be that: it may be of another user, or a program
+ * that is not called Node. */
+static int
+check_unknown(const struct conf_app *app, const struct ws_address *address,
+    const struct err *why, struct err *err)
+{
+	char where[PORT_TEXT_MAX];
+	struct port port;
+	int64_t pid;
+	uid_t user;
+
+	if (app->pid[0] == '\0')
+		return 0;
+	if (!process_number(app->pid, &pid, &user) || !port_of(address, &port))
+		return err_set(err, why->code, "%s", why->msg);
+	if (port_may_be_of(pid, user, &port))
+		return 0;
+	port_format(&port, where);
+	return err_set(err, why->code, "at %s listens another process than the "
+	    "app's: %s", where, why->msg);
+}
+
+int
+activate_check_open(const char *state_dir, const struct conf_app *app,
+    uid_t user, const struct ws_address *address, struct err *err)
+{
+	struct process process;
+	struct ports ports;
+	struct err why;
+
+	if (process_identify(app->pid, user, &process, &why) != 0)
+		return check_unknown(app, address, &why, err);
+	if (ports_read(process.proc.pid, &ports, err) != 0)
+		return -1;
+	return is_at(&ports, address) ? 0 :
+	    refuse_taken(state_dir, app, &process, address, err);
+}
+
 /* Which process it is cannot be told.  If an inspector is open, it is used as
  * with activate = never, or as those before us do. */
 static int
@@ -636,10 +676,10 @@ use_unknown(const struct activate_order *order, const struct opening *opening,
 {
 	struct port port;
 
-	/* What listens there is not the process that pid names. */
-	if (target == NULL || (why->code == ERR_TARGET_UNREACHABLE &&
-		order->app->pid[0] != '\0'))
+	if (target == NULL)
 		return err_set(err, why->code, "%s", why->msg);
+	if (check_unknown(order->app, &target->address, why, err) != 0)
+		return -1;
 	log_info("activate", "app %s: its inspector is open, and is used as it "
 	    "is: %s", order->app->name, why->msg);
 	*ret_is_ours = opening != NULL && port_of(&target->address, &port) &&
@@ -661,8 +701,8 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 		return -1;
 	if (target != NULL) {
 		if (!is_at(&ports, &target->address))
-			return refuse_taken(order, process, &target->address,
-			    err);
+			return refuse_taken(order->state_dir, order->app,
+			    process, &target->address, err);
 		*ret_is_ours = opening != NULL;
 		return 0;
 	}
@@ -676,6 +716,45 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 		return -1;
 	*ret_is_ours = true;
 	return 0;
+}
+
+/* Had we to wait until what was opened there for another app is closed again?
+ * Who asked for that job may know before us that it is over. */
+static bool
+await_turn(const struct activate_order *order,
+    const struct ws_address *address)
+{
+	const int64_t until_ms = at_most(clock_mono_ms() + ACTIVATE_TURN_MS,
+	    order->deadline_ms);
+	bool has_waited = false;
+
+	while (activate_check_other(order->state_dir, order->app->name,
+		address, NULL) != 0) {
+		if (!order->may_open || clock_mono_ms() >= until_ms)
+			return false;
+		has_waited = true;
+		nap();
+	}
+	return has_waited;
+}
+
+static bool
+find_once(const struct activate_order *order, struct target *ret_target,
+    struct err *err)
+{
+	return target_find(order->ws, order->app->inspector,
+	    at_most(clock_mono_ms() + FIND_MS, order->deadline_ms), ret_target,
+	    err) == 0;
+}
+
+static bool
+find_open(const struct activate_order *order, struct target *ret_target,
+    struct err *err)
+{
+	if (!find_once(order, ret_target, err))
+		return false;
+	return !await_turn(order, &ret_target->address) ||
+	    find_once(order, ret_target, err);
 }
 
 /* With both locks. */
@@ -699,9 +778,7 @@ have_open(const struct activate_order *order, struct activation *a,
 			return -1;
 		rc = 0;
 	}
-	is_open = target_find(order->ws, order->app->inspector,
-	    at_most(clock_mono_ms() + FIND_MS, order->deadline_ms), &target,
-	    &closed) == 0;
+	is_open = find_open(order, &target, &closed);
 	if (!is_known)
 		return use_unknown(order, rc > 0 ? &opening : NULL,
 		    is_open ? &target : NULL, &unknown, &a->is_ours, err);

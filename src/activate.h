@@ -7,14 +7,15 @@
  * that was open before is used as it is, and never closed.
  *
  * Whose inspector it is, is seen from the sockets of the process (port.h),
- * before anything is asked: where a port is taken by another process, the other
- * is left alone.
+ * before a session is opened: another process that has the port is asked for no
+ * more than its list of sessions, and left alone.
  */
 #ifndef PODPROF_ACTIVATE_H
 #define PODPROF_ACTIVATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "conf.h"
 #include "err.h"
@@ -32,6 +33,9 @@
 /* What closing may take: the app may be in one long native call.  After that
  * it is tried again by whoever finds it. */
 #define ACTIVATE_CLOSE_MS 10000
+/* What podprof has opened for another app, at the same address, is closed when
+ * its job is over: so long that is waited for. */
+#define ACTIVATE_TURN_MS 500
 /* An inspector that did not open may do so yet, so long after the signal: then
  * it is closed. */
 #define ACTIVATE_LATE_MS 60000
@@ -65,6 +69,18 @@ struct activate_order {
  */
 MUST int activate_begin(const struct activate_order *order,
     struct activation **ret_activation, struct err *err);
+
+/*
+ * Would activate_begin() use the inspector that is open at this address?  Looks
+ * at processes and sockets alone, and waits for nobody.
+ *
+ * user  whom podprof runs as
+ *
+ * 0, or -1: errors as activate_begin().
+ */
+MUST int activate_check_open(const char *state_dir,
+    const struct conf_app *app, uid_t user, const struct ws_address *address,
+    struct err *err);
 
 /* Is it open because podprof opened it?  NULL: no. */
 bool activate_is_ours(const struct activation *activation);

@@ -282,16 +282,14 @@ wait_again(struct capture *c, struct err *err)
 	return cdp_wait(c->cdp, capture_deadline_in(c, ms), err);
 }
 
-/* Why an attempt failed, and what then kept the next one from being made.  The
- * second is what the end is called by, if nothing else was possible. */
-static int
-fail_after(const struct err *why, const struct err *then, struct err *err)
+/* An attempt failed, and something then kept the next one from being made.  The
+ * first is the failure, but for what would have ended any capture. */
+static enum err_code
+code_of(const struct err *why, const struct err *then)
 {
-	const bool is_over = then->code == ERR_CONFLICT ||
-	    then->code == ERR_TARGET_EXITED;
-
-	return err_set(err, is_over ? then->code : why->code,
-	    "%s (and then: %s)", why->msg, then->msg);
+	if (then->code == ERR_CONFLICT || then->code == ERR_TARGET_EXITED)
+		return then->code;
+	return why->code;
 }
 
 /* Begin the next attempt, with the same method or another one. */
@@ -306,13 +304,14 @@ go_on(struct capture *c, const struct err *why, struct err *err)
 	c->is_forced = false;
 	if ((is_again && wait_again(c, &fault) != 0) ||
 	    capture_ask_again(c, &fault) != 0)
-		return fail_after(why, &fault, err);
+		return err_set(err, code_of(why, &fault), "%s (and then: %s)",
+		    why->msg, fault.msg);
 	c->tries++;
 	if (is_again) {
 		capture_add_attempt(c, c->method->method, OUTCOME_RUNNING, "");
 	} else if (choose(c, &fault) != 0) {
-		return err_set(err, why->code, "%s (and no other method is "
-		    "left: %s)", why->msg, fault.msg);
+		return err_set(err, code_of(why, &fault), "%s (and no other "
+		    "method is left: %s)", why->msg, fault.msg);
 	}
 	if (capture_replan(c, err) != 0)
 		return -1;

@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "activate.h"
 #include "artifact.h"
 #include "cdp.h"
 #include "clock.h"
@@ -125,6 +126,22 @@ ask_app(struct check *check, const char *what, const struct conf_app *app,
 	cdp_close(&cdp);
 }
 
+/* Where an inspector is opened on demand: would a capture take this one? */
+static bool
+check_holder(struct check *check, const char *what,
+    const struct conf_app *app, const struct ws_address *address)
+{
+	struct err err;
+
+	if (app->activate == ACTIVATE_NEVER ||
+	    (check->as_root && !check->owner_known) ||
+	    activate_check_open(check->conf->state_dir, app,
+		check->as_root ? check->owner : geteuid(), address, &err) == 0)
+		return true;
+	check_found(check, CHECK_FAIL, what, "%s", err.msg);
+	return false;
+}
+
 /* What activation would do: the process is looked for, and left alone. */
 static void
 check_activation(struct check *check, const char *what,
@@ -135,8 +152,14 @@ check_activation(struct check *check, const char *what,
 
 	if (check->as_root && !check->owner_known)
 		return;
-	if (process_find(app->pid, check->as_root ? check->owner : geteuid(),
-		&process, &err) != 0)
+	if (strncmp(app->inspector, "ws://", 5) == 0)
+		check_found(check, CHECK_FAIL, what, "nothing listens at %s, "
+		    "and activate = sigusr1 needs inspector = HOST:PORT: the "
+		    "UUID of a session is another each time an inspector is "
+		    "opened", app->inspector);
+	else if (process_find(app->pid,
+		check->as_root ? check->owner : geteuid(), &process,
+		&err) != 0)
 		check_found(check, CHECK_FAIL, what, "nothing listens at %s, "
 		    "and it cannot be opened: %s", app->inspector, err.msg);
 	else
@@ -159,15 +182,17 @@ check_inspector(struct check *check, const char *what,
 		return;
 	}
 	if (target_find(ws, app->inspector, clock_mono_ms() + CHECK_WAIT_MS,
-		&target, &err) == 0)
-		ask_app(check, what, app, ws, &target);
-	else if (app->activate == ACTIVATE_SIGUSR1 &&
-	    err.code == ERR_TARGET_UNREACHABLE)
+		&target, &err) == 0) {
+		if (check_holder(check, what, app, &target.address))
+			ask_app(check, what, app, ws, &target);
+	} else if (app->activate == ACTIVATE_SIGUSR1 &&
+	    err.code == ERR_TARGET_UNREACHABLE) {
 		check_activation(check, what, app);
-	else
+	} else {
 		check_found(check, CHECK_FAIL, what, "%s%s", err.msg,
 		    err.code == ERR_TARGET_UNREACHABLE ? "; a program in "
 		    "another network namespace is not seen from here" : "");
+	}
 	ws_free(&ws);
 }
 

@@ -133,6 +133,14 @@ job_remove_files(struct db *db, const char *state_dir, const struct job *job,
 	return job_set_removed(db, job->id, because, err);
 }
 
+/* The job is settled; files that stay are job_sweep()'s to remove, or to complain
+ * of. */
+static void
+remove_rest(struct db *db, const char *state_dir, const struct job *job)
+{
+	(void)!job_remove_files(db, state_dir, job, REMOVED_NOT, false, NULL);
+}
+
 /* Fail an active job as it was read, unless it has moved since. */
 static int
 interrupt(struct db *db, const char *state_dir, const struct job *job,
@@ -152,9 +160,7 @@ interrupt(struct db *db, const char *state_dir, const struct job *job,
 	if (db_changes(db) != 1)
 		return 0;
 	job_audit_end(job, "failed", why->msg);
-	/* The job is settled; files that stay are job_sweep()'s to remove, or
-	 * to complain of. */
-	(void)!job_remove_files(db, state_dir, job, REMOVED_NOT, false, NULL);
+	remove_rest(db, state_dir, job);
 	return 0;
 }
 
@@ -172,6 +178,7 @@ let_go(struct db *db, const char *state_dir, const struct job *job,
 		job_audit_end(job, "dropped", why->msg);
 	else
 		job_audit_end(job, "failed", job->error.msg);
+	remove_rest(db, state_dir, job);
 	return 0;
 }
 

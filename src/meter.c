@@ -5,6 +5,7 @@
 #include "meter.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "clock.h"
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 
+from case_check import findings, said
 from harness import (APP, EXCHANGE, FINAL, SERVICE, TOP, WEB, Process, Site,
                      activate, as_user, check, equal, error_is, in_parallel,
                      until)
@@ -149,7 +150,8 @@ def target_of(site, app, reachable, activated):
 
 
 def closed_again(site, app, port):
-    check(not is_open(port), f"port {port} of {app} is open")
+    """A job is over before its inspector is closed."""
+    until(lambda: not is_open(port), CLOSED_WITHIN, f"{app} is closed")
     return target_of(site, app, False, False)
 
 
@@ -164,7 +166,7 @@ def profiled_while_pegged(site, name, app):
     ended(site, name, app, holder)
     job_id = profile(site, name, 700)
     job = succeeds(site, name, job_id)
-    equal(ports_of(app.pid), [], "ports after")
+    until(lambda: not ports_of(app.pid), CLOSED_WITHIN, f"{name} is closed")
     equal(job["target"]["pid"], app.pid, "the job's pid")
     data = site.papi(name, f"jobs/{job_id}/artifact").expect(200).json()
     hot = {node["id"] for node in data["nodes"]
@@ -218,13 +220,17 @@ def _(run):
 @activate("activate: an inspector that was open before is used, and never "
           "closed")
 def _(run):
-    app = ClosedApp(run, "idle", args=["--inspect"])
-    with site_of(run, {"open": app}) as site:
-        target_of(site, "open", True, False)
-        for _ in range(2):
-            succeeds(site, "open", profile(site, "open", 200))
-        equal(ports_of(app.pid), [app.port], "ports")
-        equal(app.log_has("Debugger listening on"), 1, "times it was opened")
+    apps = {"open": ClosedApp(run, "idle", args=["--inspect"]),
+            # What this one listens to is seen by its user alone.
+            "theirs": ClosedApp(run, "idle", args=["--inspect"], user=APP)}
+    with site_of(run, apps) as site:
+        for name, app in apps.items():
+            target_of(site, name, True, False)
+            for _ in range(2):
+                succeeds(site, name, profile(site, name, 200))
+            equal(ports_of(app.pid), [app.port], "ports")
+            equal(app.log_has("Debugger listening on"), 1,
+                  "times it was opened")
 
 
 @activate("activate: whoever is killed, the inspector is closed")
@@ -333,6 +339,9 @@ def _(run):
         "stopped": ClosedApp(run, "idle"),
         "foreign": ClosedApp(run, "idle", user=APP),
         "shell": ClosedApp(run, "idle"),
+        "wrong": ClosedApp(run, "idle", args=["--inspect"]),
+        "garbled": ClosedApp(run, "idle", args=["--inspect"]),
+        "another": ClosedApp(run, "idle", args=["--inspect"]),
         "nobody": ClosedApp(run, "idle"),
         "file": ClosedApp(run, "idle"),
         "uuid": ClosedApp(run, "idle"),
@@ -342,7 +351,10 @@ def _(run):
     other = run.port()
     conf = conf_of(**{name: app.pid for name, app in apps.items()})
     conf["app elsewhere"]["inspector"] = f"127.0.0.1:{other}"
-    conf["app shell"]["pid"] = shell.pid
+    (run.dir / "garbled.pid").write_text("none\n")
+    conf["app shell"]["pid"] = conf["app wrong"]["pid"] = shell.pid
+    conf["app garbled"]["pid"] = run.dir / "garbled.pid"
+    conf["app another"]["pid"] = apps["foreign"].pid
     conf["app nobody"]["pid"] = 2 ** 22 + 5
     conf["app file"]["pid"] = run.dir / "no.pid"
     conf["app uuid"]["inspector"] = (
@@ -362,6 +374,10 @@ def _(run):
         "stopped": (503, "target-unreachable", "SIGSTOP"),
         "foreign": (502, "target-refused", f"belongs to user {APP}"),
         "shell": (502, "target-refused", "not Node"),
+        # There is an inspector, which is not that of pid.
+        "wrong": (502, "target-refused", "listens another process"),
+        "garbled": (502, "target-refused", "not a process id"),
+        "another": (502, "target-refused", "listens another process"),
         "nobody": (503, "target-unreachable", "no process"),
         "file": (503, "target-unreachable", "pid file"),
         "uuid": (502, "target-refused", "HOST:PORT"),
@@ -370,6 +386,11 @@ def _(run):
         with site_of(run, apps, conf) as site:
             for name, refusal in refusals.items():
                 refused(site, name, *refusal)
+            # The same can be known before.
+            lines, _ = findings(site)
+            for name in ("disabled", "taken", "held", "shell", "wrong",
+                         "garbled", "another", "foreign", "nobody", "uuid"):
+                said(lines, f"fail app {name}", "")
             equal(apps["handler"].log_has("my own signal"), 1, "signals")
             equal(apps["exposed"].log_has("Debugger"), 0, "signals")
             # It could be seen only once it was open.
@@ -444,8 +465,10 @@ def _(run):
               "pid of two")
         equal(site.job("one", job_id)["target"]["pid"], one.pid, "pid")
         ended(site, "one", one, job_id)
-        job = succeeds(site, "two", profile(site, "two", 200))
-        equal(job["target"]["pid"], apps["two"].pid, "pid")
+        # With no pause between one's end and the next.
+        for name in "two", "one", "two":
+            job = succeeds(site, name, profile(site, name, 200))
+            equal(job["target"]["pid"], apps[name].pid, "pid")
         closed_again(site, "two", one.port)
 
 
@@ -492,8 +515,8 @@ def opened_and_closed(site, name, app):
                                   force=True).expect(202).json()["id"])
     for job_id in jobs:
         succeeds(site, name, job_id)
+    until(lambda: not is_open(app.port), CLOSED_WITHIN, f"{name} is closed")
     check(app.process.alive(), f"{name} is dead: {app.process.text()[-800:]}")
-    check(not is_open(app.port), f"{name} is open")
 
 
 def again_and_again(run, number, kind, app):

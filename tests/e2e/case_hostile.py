@@ -6,7 +6,7 @@ import time
 
 import fastcgi
 from case_recovery import SEED
-from hostile import assault
+from hostile import assault, site_of
 from harness import Site, api, check, equal, matches, once
 
 
@@ -267,7 +267,7 @@ def _(run):
 
 @once("3,000 requests good, bad and hostile: no fault, and nothing is left")
 def _(run):
-    site = Site(run, "nginx", fakes=1)
+    site = site_of(run)
     try:
         site.start()
         print(f"# seed {SEED}: {assault(site, site.fakes[0], 3000, SEED)}")

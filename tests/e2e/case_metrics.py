@@ -80,7 +80,20 @@ def _(site):
     check(5 < now["process_open_fds"].get() < 500, "descriptors")
 
 
-@api("metrics: which inspector answers, within a second")
+@once("metrics: the pool may have a descriptor for all that it lets wait")
+def _(run):
+    site = Site(run, "nginx", fakes=3, prefix=["prlimit", "--nofile=256:"],
+                conf={"limits": {"waiting": 100, "downloads": 10}})
+    try:
+        site.start()
+        # Requests, probes, waits, downloads, and two askers of each app.
+        equal(metrics(site)["process_max_fds"].get(),
+              1024 + 1024 + 100 + 2 * 10 + 2 * 3, "descriptors")
+    finally:
+        site.close()
+
+
+@api("metrics: which inspector answers, and which does not")
 def _(site):
     fake = site.fake()
     gone = site.fake()
@@ -222,13 +235,18 @@ def _(site):
     said("cancel", f"who={name}")
     app.release()
     said("end", f"who={name}", "outcome=dropped")
-    # Whoever finds that it died, says so.
-    app.behave(hold=True)
-    job_id = until(lambda: site.papi(
-        app, "takeMemorySnapshot", token=name)["X-Job-Id"] if
-        not site.captures(job_id) else None, 20, "the app is free")
-    app.started()
-    for pid in site.captures(job_id):
-        os.kill(pid, signal.SIGKILL)
-    site.wait_job(app, job_id)
-    said("end", f"who={name}", "outcome=failed")
+    # Whoever finds that it died, says so; also of one that was canceled.
+    for canceled in (False, True):
+        app.behave(hold=True)
+        job_id = until(lambda: site.papi(
+            app, "takeMemorySnapshot", token=name)["X-Job-Id"] if
+            not site.captures(job_id) else None, 20, "the app is free")
+        app.started()
+        if canceled:
+            site.papi(app, f"jobs/{job_id}", "DELETE").expect(202)
+        for pid in site.captures(job_id):
+            os.kill(pid, signal.SIGKILL)
+        site.wait_job(app, job_id)
+        until(lambda: site.jobs(app) and lines("end"), 10, "it was found")
+        said("end", f"who={name}",
+             f"outcome={'dropped' if canceled else 'failed'}")

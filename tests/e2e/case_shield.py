@@ -9,7 +9,9 @@ import stat
 import threading
 import time
 
-from harness import (App, Fake, Site, check, equal, in_parallel,
+from case_activate import ClosedApp, conf_of
+from case_activate import site_of as site_of_closed
+from harness import (App, Fake, Site, activate, check, equal, in_parallel,
                      matches, once, until)
 
 GRACE = 15
@@ -405,6 +407,42 @@ def probe_of(site, app):
     """What a kubelet asks podprof about an app."""
     return lambda timeout: site.request("GET", f"/livez?app={app}",
                                         timeout=timeout).status
+
+
+def scrape_of(site):
+    """What a Prometheus does."""
+    return lambda timeout: site.request("GET", "/metrics", "viewer",
+                                        timeout=timeout).status
+
+
+@activate("shield: no probe fails while an inspector is opened for a capture, "
+          "and closed before the app has had its moment")
+def _(run):
+    app = ClosedApp(run, "--heap-mb", 40, script="load-app.js")
+    conf = conf_of(one=app.pid)
+    conf["app one"] |= {"health_url": app.url, "drain": "0s"}
+    with site_of_closed(run, {"one": app}, conf) as site:
+        site.await_ready()
+        # That the inspector refuses is always known.
+        with Kubelet(scrape_of(site), 0.1, timeout=10) as scraper, \
+                Kubelet(probe_of(site, "one"), 0.2, timeout=4) as prober:
+            until(lambda: len(scraper.replies) > 3, 10, "it was scraped")
+            for _ in range(3):
+                job = site.wait_job("one", site.post_job(
+                    "one", "heap-snapshot", method="stream").expect(
+                        202).json()["id"])
+                equal(job["state"], "succeeded", f"{job['error']}")
+                print(f"# frozen for {job['freezeMs']} ms")
+                # The rest of its moment, which begins with the thaw.
+                time.sleep(2)
+            matches(site.request("GET", "/livez?app=one").expect(200).text,
+                    "^ok: health_url answers", "livez")
+        equal(prober.bad(), [], "probes that failed")
+        check(len(prober.replies) > 20, "hardly a probe was answered")
+        equal(scraper.bad(), [], "scrapes that failed")
+        app.close()
+        until(lambda: site.request("GET", "/livez?app=one").status == 503, 5,
+              "it is dead, and called so")
 
 
 @once("shield: a real app is frozen by stream and direct, and no probe fails")

@@ -9,6 +9,7 @@ import threading
 import time
 
 from case_fork import site_of
+from case_metrics import metrics
 from harness import (FINAL, TOP, App, Failed, check, check_artifact,
                      check_whole, equal, error_is, in_parallel, matches, once,
                      until)
@@ -165,10 +166,6 @@ def _(run):
             404, "not-found", f"no worker thread {known['mortal']}, or no "
             "more")
         equal(site.jobs("app"), [], "jobs")
-        # The drop-in addresses speak of the main thread.
-        whole(site, "app", "heap-snapshot", known["idle"])
-        site.papi("app", "getMemorySnapshot").papi_error(
-            404, "Snapshot not found")
     finally:
         site.close()
         app.close()
@@ -231,6 +228,33 @@ def _(run):
 
     with workers_on_each_node(run, names=("idle",)) as (site, apps):
         on_each(apps, one)
+
+
+@once("worker threads: a heap snapshot is one like any other, but of no freeze "
+      "of the app")
+def _(run):
+    app = worker_app(run, run.node, names=("idle",))
+    site = site_of(run, {"app": app})
+    try:
+        main = site.take_whole("app")
+        freezes = metrics(site)["podprof_app_freeze_seconds"].some("_sum")
+        job = whole(site, "app", "heap-snapshot", ids(app)["idle"])
+        check(job["freezeMs"] >= 0, f"{job['freezeMs']} ms")
+        equal(metrics(site)["podprof_app_freeze_seconds"].some("_sum"),
+              freezes, "freezes of the app")
+        reply = site.papi("app", "getMemorySnapshot").expect(200)
+        equal(reply["X-Job-Id"], job["id"], "the newest")
+        matches(reply["Content-Disposition"], "-worker[0-9]+.heapsnapshot",
+                "its name")
+        check_whole(reply, job)
+        site.papi("app", "getMemorySnapshot").papi_error(
+            404, "Snapshot not found")
+        site.papi("app", f"jobs/{job['id']}", "DELETE").expect(204)
+        equal(site.papi("app", "getMemorySnapshot").expect(200)["X-Job-Id"],
+              main["id"], "the one before")
+    finally:
+        site.close()
+        app.close()
 
 
 def is_frozen(job):

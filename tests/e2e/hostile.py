@@ -15,13 +15,15 @@ import socket
 import threading
 import time
 
-from harness import Failed, check, equal, until
+from harness import Failed, Site, check, equal, until
 
 CLIENTS = 12
 # After each of so many parts memory is looked at.
 PARTS = 4
 MIB = 1 << 20
 CAPTURED = {200, 202, 409, 429}
+# A capture may be about to freeze it.
+PROBED = {200, 503}
 LINE = re.compile(r"time=\S+Z level=(audit|error|warn|info|debug) "
                   r"module=[a-z_]+ ")
 # What a web server says to what is no request, by itself.
@@ -40,10 +42,20 @@ def head(method, path, headers=(), version="HTTP/1.1"):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
+def site_of(run, **conf):
+    """One fake app, which can be probed."""
+    site = Site(run, "nginx", fakes=1)
+    app = site.fakes[0]
+    site.write_conf({**conf, f"app {app.name}": {
+        "health_url": f"http://{app.inspector.address}/json/list"}})
+    return site
+
+
 class Mix:
     """app: one whose captures are small; job: one of it that has its file."""
 
     def __init__(self, site, app, job):
+        self.app = app.name
         self.base = f"/{app.name}/private/papi"
         self.job = job
         self.operator = ("Authorization", f"Bearer {site.tokens['operator']}")
@@ -51,7 +63,7 @@ class Mix:
         self.kinds = [getattr(self, name) for name in sorted(dir(self))
                       if name.startswith(("good_", "bad_", "evil_"))]
         # Each starts a process.
-        self.rare = {self.good_capture, self.good_target}
+        self.rare = {self.good_capture, self.good_target, self.bad_worker}
 
     def draw(self, dice):
         while True:
@@ -78,6 +90,17 @@ class Mix:
 
     def good_probe(self, dice):
         return Ask("", head("GET", dice.choice(("/livez", "/readyz"))), {200})
+
+    def good_probe_of_app(self, dice):
+        method = dice.choice(("GET", "HEAD"))
+        probe = dice.choice(("/livez", "/readyz"))
+        return Ask("", head(method, f"{probe}?app={self.app}"), PROBED, method)
+
+    def good_page(self, dice):
+        method = dice.choice(("GET", "HEAD"))
+        return Ask("", head(method, dice.choice(("/metrics", "/openapi.json")),
+                            [dice.choice((self.operator, self.viewer))]),
+                   {200}, method)
 
     def good_capture(self, dice):
         return self.ask("GET", dice.choice((
@@ -115,6 +138,37 @@ class Mix:
             "/takeMemorySnapshot", "/getMemorySnapshot",
             "/getCpuProfile?duration=100", f"/jobs/{self.job}/artifact")),
             {403}, [self.viewer])
+
+    def bad_probe(self, dice):
+        query, allowed = dice.choice((
+            ("app=nobody", {404}), (f"app={self.app}x", {404}),
+            ("app=" + "x" * dice.randint(100, 3000), {400, 404}),
+            (f"app={self.app}&app={self.app}", {400}), ("app=%00", {400}),
+            (f"app={self.app}%00", {400}), ("app=..%2f..%2f", {400}),
+            ("app=", {400, 404}), ("APP=x&%61pp=%ff", {400})))
+        return Ask("", head("GET", dice.choice(("/livez?", "/readyz?")) +
+                            query), allowed)
+
+    def bad_page(self, dice):
+        path = dice.choice(("/metrics", "/openapi.json"))
+        method, headers, status = dice.choice((
+            ("GET", [], 401), ("POST", [self.operator], 405),
+            ("GET", [("Authorization", "Bearer podprof_" + "A" * 43)], 401)))
+        return Ask("", head(method, path, headers), {status}, method)
+
+    def bad_worker(self, dice):
+        # It has none, and speaks of none.
+        return self.ask("POST", "/jobs", {404, 409, 429, 502}, [
+            self.operator, ("Content-Type", "application/json")],
+            json.dumps({"kind": dice.choice(("cpu-profile", "heap-snapshot")),
+                        "worker": str(dice.randint(1, 99))}).encode())
+
+    def bad_worker_id(self, dice):
+        return self.ask("POST", "/jobs", {400}, [
+            self.operator, ("Content-Type", "application/json")],
+            json.dumps({"kind": "cpu-profile", "worker": dice.choice((
+                "", "0x1", "-1", "1" * 40, "1\0", "../1", 1, None, ["1"]))}
+                ).encode())
 
     def bad_parameter(self, dice):
         return self.ask("GET", dice.choice((

@@ -36,6 +36,7 @@ from case_worker import workers
 from harness import (APP, EXCHANGE, TOP, App, Failed, Run, Site, as_user,
                      check, check_artifact, equal, in_parallel, until)
 from hostile import assault
+from hostile import site_of as hostile_site
 from image import container
 from stress import ControlGroup, Load, settled, status_bytes
 
@@ -865,8 +866,7 @@ HOSTILE_GROWN_MAX = 2 * MIB
 
 def hostile(run):
     """100,000 requests, good, bad and hostile, through nginx."""
-    site = Site(run, "nginx", fakes=1, conf={
-        "podprof": {"log_level": "warn"}})
+    site = hostile_site(run, podprof={"log_level": "warn"})
     try:
         site.start()
         print(f"seed {SEED} (PODPROF_TEST_SEED)")

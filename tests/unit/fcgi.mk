@@ -74,6 +74,7 @@ tests_unit_test_keeper_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_keeper_LDADD = $(FRONT_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_pool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=shield_park
 tests_unit_test_pool_LDADD = $(FRONT_LIBS)
 tests_unit_test_cgi_SOURCES = tests/unit/test_cgi.c
 tests_unit_test_cgi_CPPFLAGS = $(UNIT_CPPFLAGS)

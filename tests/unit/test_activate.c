@@ -223,14 +223,69 @@ what_was_open_stays_open(void **state)
 	assert_null(activation);
 	activate_end(&activation, f->ws);
 	assert_true(is_open(f->port));
-	/* Nor is it where podprof may not look at the process. */
+	/* But it is not that of another process, which is no Node, */
 	(void)snprintf(f->pid, sizeof(f->pid), "%d", (int)getpid());
-	assert_null(begin(f));
-	assert_true(is_open(f->port));
-	/* But it is not that of a process that is gone. */
+	refuse(f, ERR_TARGET_REFUSED, "listens another process than the app's");
+	refuse(f, ERR_TARGET_REFUSED, "not Node");
+	/* or of a pid that is none, */
+	f->app.pid = "/proc/self/comm";
+	refuse(f, ERR_TARGET_REFUSED, "is not a process id");
+	f->app.pid = f->pid;
+	/* or of a process that is gone. */
 	(void)snprintf(f->pid, sizeof(f->pid), "%d", INT32_MAX);
 	refuse(f, ERR_TARGET_UNREACHABLE, "there is no process");
 	assert_true(is_open(f->port));
+}
+
+/* What is not to be judged by its program is by its sockets. */
+static void
+a_node_by_another_name(void **state)
+{
+	struct fixture *f = *state;
+	char program[400];
+
+	closed_node_install(f->dir, "electron", program);
+	(void)str_copy(f->program, sizeof(f->program), program);
+	start_app_at(f, f->port);
+	refuse(f, ERR_TARGET_REFUSED, "not Node");
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	await_open(f->port);
+	assert_null(begin(f));
+	assert_true(is_open(f->port));
+}
+
+static void
+refuse_open(const struct fixture *f, enum err_code code, const char *text)
+{
+	struct ws_address address = { "127.0.0.1", f->port };
+	struct err err;
+
+	assert_err(activate_check_open(f->dir, &f->app, geteuid(), &address,
+	    &err), err, code, text);
+}
+
+/* The same, without asking anybody. */
+static void
+whose_is_open(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_address address = { "127.0.0.1", f->port };
+	struct closed_node other;
+	struct err err;
+
+	start_app_at(f, f->port);
+	other = f->node;
+	assert_int_equal(kill(other.pid, SIGUSR1), 0);
+	await_open(f->port);
+	assert_ok(activate_check_open(f->dir, &f->app, geteuid(), &address,
+	    &err), err);
+	start_app(f, "idle");
+	refuse_open(f, ERR_TARGET_REFUSED, "listens process");
+	(void)snprintf(f->pid, sizeof(f->pid), "%d", (int)getpid());
+	refuse_open(f, ERR_TARGET_REFUSED, "not Node");
+	(void)snprintf(f->pid, sizeof(f->pid), "%d", INT32_MAX);
+	refuse_open(f, ERR_TARGET_UNREACHABLE, "there is no process");
+	closed_node_stop(&other);
 }
 
 static void
@@ -364,6 +419,53 @@ another_app_has_it(void **state)
 	    ERR_TARGET_UNREACHABLE, "for app shop");
 	activate_end(&activation, f->ws);
 	assert_ok(activate_check_other(f->dir, "bank", &address, &err), err);
+}
+
+/* Whose job is over may be known before its inspector is closed. */
+static void
+one_after_the_other(void **state)
+{
+	struct fixture *f = *state;
+	struct activation *activation;
+	struct closed_node bank;
+	char what[8], number[16];
+	int go[2], status;
+	char byte = 0;
+	pid_t pid;
+
+	(void)snprintf(what, sizeof(what), "%u", (unsigned)f->port);
+	closed_node_start(&bank, f->program, what, NULL, NULL);
+	start_app_at(f, f->port);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)snprintf(number, sizeof(number), "%d", (int)bank.pid);
+		f->app.name = "bank";
+		f->app.pid = number;
+		activation = begin(f);
+		if (read(go[0], &byte, 1) != 1)
+			_exit(9);
+		(void)usleep(100000);
+		activate_end(&activation, f->ws);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	await_open(f->port);
+	/* It is used for long. */
+	refuse(f, ERR_TARGET_UNREACHABLE, "for app bank");
+	assert_int_equal(write(go[1], &byte, 1), 1);
+	activation = begin(f);
+	assert_true(activate_is_ours(activation));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	closed_node_hear(&bank, "signal\n");
+	closed_node_hear(&bank, "closed\n");
+	closed_node_hear(&f->node, "signal\n");
+	activate_end(&activation, f->ws);
+	assert_false(is_open(f->port));
+	closed_node_stop(&bank);
+	(void)close(go[0]);
+	(void)close(go[1]);
 }
 
 /* Killed while it is open: whoever comes next takes it over, or closes it. */
@@ -527,12 +629,15 @@ main(int argc, char *argv[])
 		WITH_APP(never_is_nothing),
 		WITH_APP(the_last_closes),
 		WITH_APP(what_was_open_stays_open),
+		WITH_APP(a_node_by_another_name),
+		WITH_APP(whose_is_open),
 		WITH_APP(a_handler_of_its_own),
 		WITH_APP(what_opens_late_is_closed),
 		WITH_APP(the_port_is_anothers),
 		WITH_APP(the_port_is_a_strangers),
 		WITH_APP(it_opens_elsewhere),
 		WITH_APP(another_app_has_it),
+		WITH_APP(one_after_the_other),
 		WITH_APP(who_opened_it_is_killed),
 		WITH_APP(not_while_somebody_works_there),
 		WITH_APP(the_app_is_another_now),

@@ -17,6 +17,7 @@
 #include "test.h"
 #include "inspector.h"
 
+#include "activate.h"
 #include "check.h"
 #include "clock.h"
 #include "conf.h"
@@ -24,6 +25,8 @@
 #include "process.h"
 #include "target.h"
 #include "ws.h"
+
+#define INSPECTOR "127.0.0.1:9229"
 
 /* Somebody in particular where we are root. */
 #define NOBODY 65534
@@ -41,10 +44,12 @@ static long disk_type;
 static int64_t now_ms;		/* 0: as it is */
 /* What is in the files of control groups; NULL: there is none. */
 static const char *cgroup, *limit_here, *limit_above;
+static const char *inspector;	/* of app a */
 /* What the app says, or how asking fails. */
 static struct target_facts facts;
 static enum err_code find_fault, attach_fault, ask_fault, process_fault;
-static bool has_asked_process;
+static enum err_code holder_fault;
+static bool has_asked_process, has_asked_holder;
 
 uid_t __wrap_geteuid(void);
 uid_t __real_geteuid(void);
@@ -60,13 +65,16 @@ int64_t __real_clock_utc_ms(void);
 int __wrap_file_read(const char *path, struct buf *out, struct err *err);
 int __real_file_read(const char *path, struct buf *out, struct err *err);
 int __wrap_ws_new(struct ws **ret_ws, struct err *err);
-int __wrap_target_find(struct ws *ws, const char *inspector,
+int __wrap_target_find(struct ws *ws, const char *given,
     int64_t deadline_ms, struct target *ret_target, struct err *err);
 int __wrap_target_attach(struct ws *ws, const struct target *target,
     int64_t deadline_ms, const struct cdp_handler *handler,
     struct cdp **ret_cdp, struct err *err);
 int __wrap_target_ask(struct cdp *cdp, const struct cdp_limit *limit,
     bool is_reset, struct target_facts *ret_facts, struct err *err);
+int __wrap_activate_check_open(const char *state_dir,
+    const struct conf_app *app, uid_t user, const struct ws_address *address,
+    struct err *err);
 int __wrap_process_find(const char *pid, uid_t user,
     struct process *ret_process, struct err *err);
 
@@ -145,11 +153,11 @@ __wrap_ws_new(struct ws **ret_ws, struct err *err)
 }
 
 int
-__wrap_target_find(struct ws *ws, const char *inspector,
-    int64_t deadline_ms, struct target *ret_target, struct err *err)
+__wrap_target_find(struct ws *ws, const char *given, int64_t deadline_ms,
+    struct target *ret_target, struct err *err)
 {
 	assert_null(ws);
-	assert_string_equal(inspector, "127.0.0.1:9229");
+	assert_string_equal(given, inspector);
 	assert_true(deadline_ms > clock_mono_ms());
 	memset(ret_target, 0, sizeof(*ret_target));
 	return find_fault == 0 ? 0 :
@@ -196,6 +204,19 @@ __wrap_process_find(const char *pid, uid_t user,
 	ret_process->proc.pid = 77;
 	(void)strcpy(ret_process->name, "node server.js");
 	return 0;
+}
+
+int
+__wrap_activate_check_open(const char *state_dir, const struct conf_app *app,
+    uid_t user, const struct ws_address *address, struct err *err)
+{
+	assert_non_null(strstr(state_dir, "/state"));
+	assert_int_equal(app->activate, ACTIVATE_SIGUSR1);
+	assert_int_equal(user, __real_geteuid() == 0 ? NOBODY : getuid());
+	assert_non_null(address);
+	has_asked_holder = true;
+	return holder_fault == 0 ? 0 :
+	    err_set(err, holder_fault, "at it listens process 8");
 }
 
 int
@@ -278,7 +299,9 @@ setup(void **state)
 	    .heap_large_bytes = 0, .heap_young_bytes = 0,
 	    .limit_bytes = 512 << 20, .available_bytes = 400 << 20};
 	find_fault = attach_fault = ask_fault = process_fault = 0;
-	has_asked_process = false;
+	holder_fault = 0;
+	inspector = INSPECTOR;
+	has_asked_process = has_asked_holder = false;
 	f->auth = f->more = "";
 	*state = f;
 	return 0;
@@ -323,8 +346,8 @@ look(struct fixture *f, const char *method)
 	assert_non_null(file);
 	(void)fprintf(file, "[podprof]\nstate_dir = %s/state\npod = p\n"
 	    "[auth]\ntokens = %s/tokens\n%s[app a]\nmethod = %s\n"
-	    "inspector = 127.0.0.1:9229\nexchange_dir = %s\n%s", f->base,
-	    f->base, f->auth, method, f->dir, f->more);
+	    "inspector = %s\nexchange_dir = %s\n%s", f->base, f->base,
+	    f->auth, method, inspector, f->dir, f->more);
 	assert_int_equal(fclose(file), 0);
 	assert_ok(conf_load(path, none, &conf, &err), err);
 	f->found[0] = '\0';
@@ -589,6 +612,7 @@ app_is_asked(void **state)
 	assert_false(look(f, "stream"));
 	assert_found(f, "fail app a: no inspector at", "network namespace");
 	assert_false(has_asked_process);
+	assert_false(has_asked_holder);
 }
 
 static void
@@ -655,6 +679,14 @@ activation_is_foretold(void **state)
 	f->more = "activate = sigusr1\npid = /run/app.pid\n";
 	assert_true(look(f, "stream"));
 	assert_false(has_asked_process);
+	assert_true(has_asked_holder);
+	assert_found(f, "ok app a: Node v20.20.2, pid 7", "");
+	/* What is open is another's. */
+	holder_fault = ERR_TARGET_REFUSED;
+	assert_false(look(f, "stream"));
+	assert_found(f, "fail app a: at it listens process 8", "");
+	assert_not_found(f, "Node v20.20.2");
+	holder_fault = 0;
 	find_fault = ERR_TARGET_UNREACHABLE;
 	assert_true(look(f, "stream"));
 	assert_found(f, "ok app a: no inspector is open at 127.0.0.1:9229",
@@ -663,6 +695,12 @@ activation_is_foretold(void **state)
 	assert_false(look(f, "stream"));
 	assert_found(f, "fail app a: nothing listens at 127.0.0.1:9229",
 	    "cannot be opened: /run/app.pid: no such file");
+	inspector = "ws://127.0.0.1:9229/0198c0de-7b1e-4c3a-9f00-5d2e6a1b4c77";
+	process_fault = 0;
+	assert_false(look(f, "stream"));
+	assert_found(f, "fail app a: nothing listens at ws://127.0.0.1:9229",
+	    "needs inspector = HOST:PORT");
+	inspector = INSPECTOR;
 	/* Something is there, and no Node. */
 	has_asked_process = false;
 	find_fault = ERR_TARGET_REFUSED;

@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 
+#include "clock.h"
 #include "log.h"
 #include "openapi.h"
 #include "shield.h"
@@ -245,19 +246,31 @@ test_inspectors(void **state)
 	expect_page();
 	expect_line("podprof_inspector_up{app=\"app\"} 1");
 	expect_line("podprof_inspector_up{app=\"forked\"} 0");
-	/* Nobody answered in time. */
+	/* Nobody answered in time, ever, or since long ago. */
 	ups[1] = -1;
+	ages_ms[1] = -1;
 	are_fresh = false;
 	sights = 0;
 	ask();
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
 	assert_int_equal(call.request->wait.until, UNTIL_SEEN);
+	/* Until one that hangs has had its time. */
+	assert_true(call.request->wait.deadline_ms >
+	    clock_mono_ms() + SHIELD_ASK_MS);
 	/* Both were asked before anybody waits. */
 	assert_int_equal(sights, 2);
 	resume_call();
 	expect_page();
 	expect_line("podprof_inspector_up{app=\"app\"} 1");
 	expect_none("podprof_inspector_up{app=\"forked\"}");
+	ups[1] = 1;
+	ages_ms[1] = SHIELD_WAIT_MS - 1;
+	ages_ms[0] = SHIELD_WAIT_MS;
+	ask();
+	resume_call();
+	expect_page();
+	expect_none("podprof_inspector_up{app=\"app\"}");
+	expect_line("podprof_inspector_up{app=\"forked\"} 1");
 }
 
 static void

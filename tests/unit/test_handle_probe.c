@@ -207,6 +207,71 @@ a_frozen_app_lives_by_its_inspector(void **state)
 	expect_bad("/livez", "the app is not alive: the inspector cannot");
 }
 
+/* podprof has opened the inspector since it refused: a scrape had asked it. */
+static void
+a_refusal_before_the_capture_proves_nothing(void **state)
+{
+	(void)state;
+	seen.rows.since_ms = clock_utc_ms() - 300;
+	seen.rows.alive_until_ms = clock_utc_ms() + 60000;
+	seen.rows.unready_until_ms = seen.rows.alive_until_ms;
+	seen.inspector = bad;
+	seen.inspector.age_ms = 900;
+	seen.inspector.asked_ago_ms = 901;
+	probe("/livez", "app");
+	assert_int_equal(needed, SHIELD_INSPECTOR);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	seen.inspector = good;
+	resume_call();
+	assert_int_equal(call.answer.status, 200);
+	/* Where there is no other to be had, it is none. */
+	seen.inspector = bad;
+	seen.inspector.asked_ago_ms = 901;
+	probe("/livez", "app");
+	call.request->wait.deadline_ms = clock_mono_ms();
+	resume_call();
+	expect_answer_bad("the inspector was not to be asked in time");
+	/* One since then is an answer; so is any, where the clock was set
+	 * back. */
+	seen.inspector.asked_ago_ms = 100;
+	expect_bad("/livez", "the app is not alive");
+	seen.inspector.asked_ago_ms = 901;
+	seen.rows.since_ms = clock_utc_ms() + 60000;
+	expect_bad("/livez", "the app is not alive");
+	/* To have been there before is a sign of life. */
+	seen.rows.since_ms = clock_utc_ms() - 300;
+	seen.inspector = good;
+	seen.inspector.asked_ago_ms = 901;
+	expect_good("/livez", "heap snapshot in progress: the app is frozen");
+}
+
+static void
+what_podprof_lacks_is_told(void **state)
+{
+	(void)state;
+	seen.health = none;
+	seen.health.lacks = true;
+	probe("/livez", "app");
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	call.request->wait.deadline_ms = clock_mono_ms();
+	resume_call();
+	expect_answer_bad("health_url could not be asked: podprof has not");
+	/* What it said a moment ago counts. */
+	seen.health = (struct shield_reply){ .up = 1, .age_ms = 3000,
+		.lacks = true };
+	probe("/livez", "app");
+	call.request->wait.deadline_ms = clock_mono_ms();
+	resume_call();
+	assert_int_equal(call.answer.status, 200);
+	seen.rows.alive_until_ms = clock_utc_ms() + 60000;
+	seen.rows.unready_until_ms = seen.rows.alive_until_ms;
+	seen.inspector.lacks = true;
+	probe("/livez", "app");
+	call.request->wait.deadline_ms = clock_mono_ms();
+	resume_call();
+	expect_answer_bad("the inspector could not be asked: podprof has not");
+}
+
 static void
 after_the_thaw_it_has_a_moment(void **state)
 {
@@ -234,7 +299,8 @@ after_the_thaw_a_closed_inspector_proves_nothing(void **state)
 	seen.health = good;
 	resume_call();
 	assert_int_equal(call.answer.status, 200);
-	assert_non_null(strstr(buf_str(&call.answer.body), "health_url answers"));
+	assert_non_null(
+	    strstr(buf_str(&call.answer.body), "health_url answers"));
 	seen.health = bad;
 	expect_bad("/livez", "health_url answered 500");
 }
@@ -323,6 +389,8 @@ main(void)
 		TEST(what_is_not_known_is_waited_for),
 		TEST(in_the_end_what_there_is_counts),
 		TEST(a_frozen_app_lives_by_its_inspector),
+		TEST(a_refusal_before_the_capture_proves_nothing),
+		TEST(what_podprof_lacks_is_told),
 		TEST(after_the_thaw_it_has_a_moment),
 		TEST(after_the_thaw_a_closed_inspector_proves_nothing),
 		TEST(a_capture_that_begins_meanwhile_counts),

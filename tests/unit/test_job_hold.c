@@ -93,9 +93,11 @@ dead_capture_lets_go(void **state)
 
 	pid = start_sleeper(&runner);
 	(void)claim(f, job.id, &runner);
+	put_file(f, job.id, "part");
 	(void)cancel(f, job.id);
 	settle_all(f);
 	assert_true(get(f, job.id).holds_target);
+	assert_true(is_there(f, job.id, "part"));
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	/* Whoever orders settles that by himself. */
@@ -104,6 +106,7 @@ dead_capture_lets_go(void **state)
 	assert_false(job.holds_target);
 	assert_int_equal(job.state, JOB_CANCELED);
 	expect_end(job.id, "dropped", "ended without finishing");
+	assert_false(is_there(f, job.id, "part"));
 	settle_all(f);
 	assert_int_equal(ends_len, 0);
 }
@@ -158,6 +161,7 @@ unseen_capture_holds_by_its_lease(void **state)
 	clock_shift_ms = 20000 + 3 * JOB_LEASE_MS;
 	settle_all(f);
 	assert_false(get(f, job.id).holds_target);
+	expect_end(job.id, "dropped", "was not heard of for");
 	assert_err(job_hold(f->db, job.id, &err), err, ERR_CONFLICT, job.id);
 }
 
@@ -174,6 +178,7 @@ hung_capture_lets_go(void **state)
 	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS + 1000;
 	settle_all(f);
 	assert_false(get(f, job.id).holds_target);
+	expect_end(job.id, "dropped", "it is stopped, or the disk hangs");
 }
 
 static void

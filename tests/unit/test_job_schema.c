@@ -229,6 +229,8 @@ rows_of_version_1_keep_their_meaning(void **state)
 	static const char CODINGS[] = "SELECT count(*) AS n FROM jobs"
 	    " WHERE (state = 'succeeded') IS NOT (coding IS 'identity')"
 	    " OR reserved_bytes <> 0 OR written_bytes <> 0";
+	static const char UNSEEN[] = "SELECT count(*) AS n FROM jobs"
+	    " LEFT JOIN meter_pods USING (pod) WHERE seen_at_ms IS NULL";
 	struct fixture *f = *state;
 	struct db_stmt *stmt;
 	struct job job;
@@ -246,6 +248,7 @@ rows_of_version_1_keep_their_meaning(void **state)
 	assert_string_equal(db_column_text(stmt, "integrity_check"), "ok");
 	db_done(stmt);
 	assert_int_equal(number_of(f, CODINGS, NULL), 0);
+	assert_int_equal(number_of(f, UNSEEN, NULL), 0);
 	for (i = 0; i < OLD_LEN; i++) {
 		get_old(f->db, dir, i, &job);
 		assert_int_equal(job.state, old_jobs[i].state);

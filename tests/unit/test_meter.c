@@ -615,7 +615,7 @@ test_sweep_that_fails(void **state)
 	    " meter_pods BEGIN SELECT raise(ABORT, 'not now'); END", &err),
 	    err);
 	clock_stopped_ms += METER_FORGET_MS + 1;
-	assert_err(meter_sweep(f->db, POD, &err), err, ERR_STORE, "not now");
+	assert_err(meter_sweep(f->db, POD, &err), err, ERR_CONFLICT, "not now");
 	assert_string_equal(ends_of(f, "old"),
 	    APP " cpu-profile stream succeeded 1\n");
 	assert_ok(db_exec(f->db, "DROP TRIGGER no", &err), err);

@@ -10,6 +10,18 @@
 #include "file.h"
 #include "pool.h"
 #include "service.h"
+#include "shield.h"
+
+bool __wrap_shield_park(struct shield *shield, struct request *request_take);
+
+/* As if too many waited there already. */
+bool
+__wrap_shield_park(struct shield *shield, struct request *request_take)
+{
+	(void)shield;
+	request_take->wait.deadline_ms = clock_mono_ms();
+	return false;
+}
 
 static char socket_path[300], log_path[300];
 static pid_t pool_pid;
@@ -572,6 +584,22 @@ test_silent(void **state)
 	assert_int_equal(get("/livez", NULL), 200);
 }
 
+/* A probe that finds no place to wait is no dead app: what is known counts. */
+static void
+test_probes_beyond_their_bound(void **state)
+{
+	static const char query[] = "QUERY_STRING=app=quick";
+	const char *text;
+
+	(void)state;
+	await_status("/readyz", 200);
+	assert_int_equal(answer(ask("/livez", query, NULL), &text, NULL), 200);
+	assert_non_null(strstr(text, "it has no health_url"));
+	assert_int_equal(answer(ask("/readyz", query, NULL), NULL, NULL), 200);
+	assert_int_equal(get("/metrics", &text), 200);
+	assert_non_null(strstr(text, "podprof_build_info{"));
+}
+
 /* At SIGTERM, who waits for a look is told so. */
 static void
 test_target_stop(void **state)
@@ -667,6 +695,7 @@ main(int argc, char **argv)
 		TEST(test_slow_downloads),
 		TEST(test_sendfile),
 		TEST(test_silent),
+		TEST(test_probes_beyond_their_bound),
 		TEST(test_stop),
 	};
 

@@ -445,6 +445,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(of_another_user, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(by_looking, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(whatever_it_is, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(the_signal_arrives, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(who_gets_no_signal, set_up,

@@ -14,6 +14,7 @@
 #define FRESH_MS 1000
 
 static char dir[256], path[400];
+static const char *pod;
 static int64_t shift_ms;
 
 int64_t __wrap_clock_mono_ms(void);
@@ -30,6 +31,7 @@ set_up(void **state)
 {
 	(void)state;
 	shift_ms = 0;
+	pod = "pod-1";
 	test_make_dir(dir);
 	(void)snprintf(path, sizeof(path), "%s/health-shop", dir);
 	return 0;
@@ -49,7 +51,7 @@ open_share(void)
 	struct share *share = NULL;
 	struct err err;
 
-	assert_ok(share_open(dir, "shop", clock_mono_ms() + 1000, &share,
+	assert_ok(share_open(dir, "shop", pod, clock_mono_ms() + 1000, &share,
 	    &err), err);
 	return share;
 }
@@ -125,12 +127,34 @@ one_of_another_boot_is_none(void **state)
 	assert_int_equal(up, -1);
 }
 
+/* Which has an app of that name, too. */
+static void
+one_of_another_pod_is_none(void **state)
+{
+	struct err why;
+	int up = -1;
+
+	(void)state;
+	leave(1, "");
+	pod = "pod-2";
+	assert_false(reads(&up, &why));
+	assert_int_equal(up, -1);
+	leave(0, "health_url answered 500");
+	assert_true(reads(&up, &why));
+	assert_int_equal(up, 0);
+	pod = "pod-1";
+	assert_false(reads(&up, &why));
+}
+
 static void
 what_we_did_not_write_is_none(void **state)
 {
 	static const char *const texts[] = { "", "\n", "x", "1 1", "1 1 ",
-		"NOW 2 \n", "NOW 1\n", "NOW  1 \n", "NOW 1 \nmore", "-NOW 1 \n",
-		"NOW1 \n", "99999999999999999999 1 \n", "NOW 0 \xff\n" };
+		"NOW\n", "NOW pod-1\n", "NOW pod-1 2 \n", "NOW pod-1 1\n",
+		"NOW  pod-1 1 \n", "NOW pod-1  1 \n", "NOW pod-1 1 \nmore",
+		"-NOW pod-1 1 \n", "NOWpod-1 1 \n", "NOW 1 \n",
+		"NOW pod 1 \n", "NOW pod-10 1 \n", "NOW  1 \n",
+		"99999999999999999999 pod-1 1 \n", "NOW pod-1 0 \xff\n" };
 	char text[200], now[32];
 	const char *at;
 	struct err why;
@@ -149,7 +173,7 @@ what_we_did_not_write_is_none(void **state)
 		if (reads(&up, &why))
 			fail_msg("\"%s\" was believed", text);
 	}
-	(void)snprintf(text, sizeof(text), "%s 1 x", now);
+	(void)snprintf(text, sizeof(text), "%s pod-1 1 x", now);
 	put_text(text, strlen(text) + 1);
 	assert_false(reads(&up, &why));
 	memset(text, '1', sizeof(text));
@@ -172,12 +196,12 @@ one_asks_and_the_others_wait(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(share_open(dir, "shop", began_ms + 50, &second, &err),
+	assert_int_equal(share_open(dir, "shop", pod, began_ms + 50, &second, &err),
 	    -1);
 	assert_int_equal(err.code, ERR_TARGET_TIMEOUT);
 	assert_true(clock_mono_ms() - began_ms >= 50);
 	/* Of another app it is another one. */
-	assert_ok(share_open(dir, "other", began_ms, &second, &err), err);
+	assert_ok(share_open(dir, "other", pod, began_ms, &second, &err), err);
 	share_close(&second);
 	share_close(&first);
 	share_close(&first);
@@ -193,16 +217,16 @@ without_a_place_nothing_is_shared(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(share_open("/nonexistent/dir", "shop",
+	assert_int_equal(share_open("/nonexistent/dir", "shop", pod,
 	    clock_mono_ms(), &share, &err), -1);
 	assert_int_equal(err.code, ERR_STORE);
 	memset(deep, 'd', sizeof(deep));
 	deep[sizeof(deep) - 1] = '\0';
-	assert_int_equal(share_open(deep, "shop", clock_mono_ms(), &share,
+	assert_int_equal(share_open(deep, "shop", pod, clock_mono_ms(), &share,
 	    &err), -1);
 	assert_int_equal(err.code, ERR_STORE);
 	assert_int_equal(symlink("/etc/passwd", path), 0);
-	assert_int_equal(share_open(dir, "shop", clock_mono_ms(), &share,
+	assert_int_equal(share_open(dir, "shop", pod, clock_mono_ms(), &share,
 	    &err), -1);
 	assert_int_equal(err.code, ERR_STORE);
 }
@@ -215,6 +239,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_answer_is_shared_while_it_is_fresh),
 		TEST(one_of_another_boot_is_none),
+		TEST(one_of_another_pod_is_none),
 		TEST(what_we_did_not_write_is_none),
 		TEST(one_asks_and_the_others_wait),
 		TEST(without_a_place_nothing_is_shared),

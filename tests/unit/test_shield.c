@@ -30,7 +30,6 @@ static struct {
 	atomic_bool hangs;
 	atomic_int count;
 	_Atomic int64_t asked_ms;	/* the last time */
-	_Atomic int64_t gap_ms;		/* the least between two */
 	struct http_url url;
 } asked[ASKED_LEN];
 
@@ -42,6 +41,8 @@ static struct {
 } rows;
 
 static atomic_bool no_thread;
+/* Where nothing is answered; plain CGI. */
+static const char *mute_port = "";
 
 int __wrap_http_ask(const struct http_url *url,
     const struct http_request *request, int64_t deadline_ms,
@@ -68,17 +69,19 @@ __wrap_http_ask(const struct http_url *url,
 	const int64_t now_ms = clock_mono_ms();
 	const int i = strcmp(url->path, "/json/version") == 0 ? INSPECTOR :
 	    HEALTH;
-	int64_t gap_ms;
 
 	assert_string_equal(request->method, "GET");
 	assert_null(request->body);
 	assert_true(deadline_ms <= now_ms + SHIELD_ASK_MS + 100);
-	gap_ms = now_ms - atomic_exchange(&asked[i].asked_ms, now_ms);
-	if (gap_ms < atomic_load(&asked[i].gap_ms))
-		atomic_store(&asked[i].gap_ms, gap_ms);
+	atomic_store(&asked[i].asked_ms, now_ms);
 	asked[i].url = *url;
 	atomic_fetch_add(&asked[i].count, 1);
 	pause_while(&asked[i].hangs);
+	if (now_ms >= deadline_ms || strcmp(url->port, mute_port) == 0) {
+		while (clock_mono_ms() < deadline_ms)
+			(void)poll(NULL, 0, 1);
+		return err_set(err, ERR_TARGET_TIMEOUT, "no answer");
+	}
 	reply->status = atomic_load(&asked[i].status);
 	if (reply->status != 0)
 		return 0;
@@ -152,13 +155,13 @@ reset(void)
 		atomic_store(&asked[i].hangs, false);
 		atomic_store(&asked[i].count, 0);
 		atomic_store(&asked[i].asked_ms, 0);
-		atomic_store(&asked[i].gap_ms, INT64_MAX);
 	}
 	atomic_store(&rows.hangs, false);
 	atomic_store(&rows.fails, false);
 	atomic_store(&rows.until_ms, 0);
 	atomic_store(&rows.count, 0);
 	atomic_store(&no_thread, false);
+	mute_port = "";
 	atomic_store(&waits.over, 0);
 	atomic_store(&waits.stopped, 0);
 }
@@ -236,6 +239,14 @@ need_all(const struct shield_sight *sight)
 	return need_rows(sight) | need_health(sight) | need_inspector(sight);
 }
 
+/* It has to be asked once more, however fresh. */
+static unsigned
+need_anew(const struct shield_sight *sight)
+{
+	assert_non_null(sight->app);
+	return SHIELD_HEALTH;
+}
+
 static unsigned
 need_nothing(const struct shield_sight *sight)
 {
@@ -266,9 +277,7 @@ new_request(const struct conf_app *app, shield_need_fn *need, int64_t ms)
 static void
 park(const struct conf_app *app, shield_need_fn *need, int64_t ms)
 {
-	struct err err;
-
-	assert_ok(shield_park(shield, new_request(app, need, ms), &err), err);
+	assert_true(shield_park(shield, new_request(app, need, ms)));
 }
 
 static void
@@ -322,9 +331,11 @@ one_answer_is_for_all(void **state)
 	for (i = 0; i < 10; i++)
 		park(app, need_health, LONG_MS);
 	await_over(10);
-	assert_true(shield_see(shield, app, need_health, &sight));
+	sight = look(app);
 	assert_int_equal(sight.health.up, 1);
-	assert_true(sight.health.is_fresh);
+	assert_true(sight.health.age_ms >= 0);
+	assert_true(sight.health.asked_ago_ms >= sight.health.age_ms);
+	assert_true(shield_is_said(&sight.health));
 	assert_int_equal(sight.inspector.up, -1);
 	assert_int_equal(atomic_load(&asked[HEALTH].count), 1);
 	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 0);
@@ -337,20 +348,27 @@ one_answer_is_for_all(void **state)
 static void
 nobody_is_asked_more_than_once_a_second(void **state)
 {
-	const int64_t end_ms = clock_mono_ms() + SHIELD_FRESH_MS * 5 / 2;
+	const int64_t began_ms = clock_mono_ms();
 	struct shield_sight sight;
-	int count;
+	int64_t took_ms = 0;
 
 	(void)state;
-	while (clock_mono_ms() < end_ms) {
+	while (atomic_load(&asked[HEALTH].count) < 3 ||
+	    atomic_load(&asked[INSPECTOR].count) < 3 ||
+	    atomic_load(&rows.count) < 3) {
 		(void)shield_see(shield, &site.apps[0], need_all, &sight);
 		(void)poll(NULL, 0, 1);
+		assert_true(clock_mono_ms() - began_ms < PATIENCE_MS);
 	}
-	count = atomic_load(&asked[HEALTH].count);
-	assert_true(count >= 2 && count <= 3);
-	assert_true(atomic_load(&asked[HEALTH].gap_ms) >= SHIELD_FRESH_MS);
-	assert_true(atomic_load(&asked[INSPECTOR].gap_ms) >= SHIELD_FRESH_MS);
-	assert_true(atomic_load(&rows.count) >= 3);
+	shield_stop(shield);
+	assert_true(shield_await(shield, clock_mono_ms() + PATIENCE_MS));
+	took_ms = clock_mono_ms() - began_ms;
+	assert_true((atomic_load(&asked[HEALTH].count) - 1) *
+	    (int64_t)SHIELD_FRESH_MS <= took_ms);
+	assert_true((atomic_load(&asked[INSPECTOR].count) - 1) *
+	    (int64_t)SHIELD_FRESH_MS <= took_ms);
+	assert_true((atomic_load(&rows.count) - 1) *
+	    (int64_t)SHIELD_ROWS_MS <= took_ms);
 }
 
 static void
@@ -495,17 +513,17 @@ rows_that_cannot_be_read_are_as_they_were(void **state)
 static void
 only_so_many_wait(void **state)
 {
-	struct err err;
+	struct request *request;
 	int i;
 
 	(void)state;
 	atomic_store(&asked[HEALTH].hangs, true);
 	for (i = 0; i < SHIELD_PARKED_MAX; i++)
 		park(&site.apps[0], need_health, LONG_MS);
-	assert_int_equal(shield_park(shield, new_request(&site.apps[0],
-	    need_health, LONG_MS), &err), -1);
-	assert_int_equal(err.code, ERR_LIMIT);
-	assert_non_null(strstr(err.msg, "1024 probes"));
+	request = new_request(&site.apps[0], need_health, LONG_MS);
+	assert_false(shield_park(shield, request));
+	/* It has no time left. */
+	assert_true(request->wait.deadline_ms <= clock_mono_ms());
 	assert_int_equal(atomic_load(&waits.over), 0);
 	atomic_store(&asked[HEALTH].hangs, false);
 	await_over(SHIELD_PARKED_MAX);
@@ -532,25 +550,86 @@ who_waits_at_the_end_is_told(void **state)
 }
 
 static void
+who_was_to_be_asked_soon_is_not_after_the_end(void **state)
+{
+	struct shield_sight sight;
+	int count;
+
+	(void)state;
+	park(&site.apps[0], need_health, LONG_MS);
+	await_over(1);
+	/* Wanted again, and not due yet. */
+	assert_false(shield_see(shield, &site.apps[0], need_anew, &sight));
+	shield_stop(shield);
+	assert_true(shield_await(shield, clock_mono_ms() + PATIENCE_MS));
+	count = atomic_load(&asked[HEALTH].count);
+	while (look(&site.apps[0]).health.age_ms < SHIELD_FRESH_MS + 200)
+		(void)poll(NULL, 0, 5);
+	assert_int_equal(atomic_load(&asked[HEALTH].count), count);
+}
+
+static void
 without_threads_it_says_so_in_time(void **state)
 {
 	struct shield_sight sight;
-	struct err err;
 
 	(void)state;
 	front_begin_log();
 	atomic_store(&no_thread, true);
 	assert_false(shield_see(shield, &site.apps[0], need_all, &sight));
-	assert_int_equal(shield_park(shield, new_request(&site.apps[0],
-	    need_health, LONG_MS), &err), -1);
-	assert_int_equal(err.code, ERR_LIMIT);
+	assert_false(shield_park(shield, new_request(&site.apps[0],
+	    need_health, LONG_MS)));
 	assert_non_null(strstr(front_end_log(), "no thread"));
+	assert_true(look(&site.apps[0]).health.lacks);
+	assert_int_equal(look(&site.apps[0]).health.up, -1);
 	assert_true(shield_await(shield, clock_mono_ms()));
 	/* The next time there is one. */
 	atomic_store(&no_thread, false);
 	park(&site.apps[0], need_all, LONG_MS);
 	await_over(1);
 	assert_int_equal(look(&site.apps[0]).health.up, 1);
+	assert_false(look(&site.apps[0]).health.lacks);
+}
+
+/* Neither is the app's death. */
+static void
+what_we_lack_is_no_answer(void **state)
+{
+	const struct conf_app *app = &site.apps[0];
+	const char *log;
+
+	(void)state;
+	front_begin_log();
+	atomic_store(&asked[HEALTH].status, 0);
+	atomic_store(&asked[HEALTH].err, ERR_LIMIT);
+	park(app, need_health, LONG_MS);
+	/* It is tried again, in a second. */
+	await_count(&asked[HEALTH].count, 2);
+	assert_int_equal(look(app).health.up, -1);
+	assert_true(look(app).health.lacks);
+	atomic_store(&asked[HEALTH].status, 200);
+	await_over(1);
+	assert_int_equal(look(app).health.up, 1);
+	assert_false(look(app).health.lacks);
+	while (look(app).health.is_fresh)
+		(void)poll(NULL, 0, 5);
+	/* What it said last is what is known. */
+	atomic_store(&asked[HEALTH].err, ERR_NOMEM);
+	atomic_store(&asked[HEALTH].status, 0);
+	atomic_store(&asked[HEALTH].count, 0);
+	park(app, need_health, LONG_MS);
+	await_count(&asked[HEALTH].count, 2);
+	assert_int_equal(look(app).health.up, 1);
+	assert_true(look(app).health.lacks);
+	atomic_store(&asked[HEALTH].status, 200);
+	await_over(2);
+	assert_false(look(app).health.lacks);
+	/* Each time once, however often it is tried. */
+	log = strstr(front_end_log(), "an app cannot be asked: health.ex");
+	assert_non_null(log);
+	log = strstr(log + 1, "an app cannot be asked: health.ex");
+	assert_non_null(log);
+	assert_null(strstr(log + 1, "an app cannot be asked"));
 }
 
 static void
@@ -564,39 +643,119 @@ a_wait_for_nothing_is_over_at_once(void **state)
 	assert_true(shield_await(shield, clock_mono_ms() + PATIENCE_MS));
 }
 
+/* Another process of plain CGI. */
+static void
+begin_anew(void)
+{
+	struct err err;
+
+	service_free(&service);
+	assert_ok(service_new(&site.conf, SPAWN_LOG_FILE, &service, &err),
+	    err);
+	shield = service_shield(service);
+}
+
+/* One finds out what another did just before; true if they had the time of
+ * one answer for it. */
+static bool
+shares_health(struct request *request)
+{
+	int64_t asked_ms;
+	int count;
+
+	begin_anew();
+	shield_find(shield, request);
+	count = atomic_load(&asked[HEALTH].count);
+	asked_ms = atomic_load(&asked[HEALTH].asked_ms);
+	begin_anew();
+	shield_find(shield, request);
+	assert_int_equal(look(&site.apps[0]).health.up, 1);
+	if (atomic_load(&asked[HEALTH].count) == count)
+		return true;
+	assert_true(clock_mono_ms() - asked_ms >= SHIELD_FRESH_MS);
+	return false;
+}
+
 static void
 cgi_finds_out_in_place(void **state)
 {
-	struct request *request = new_request(NULL, need_all, LONG_MS);
+	struct request *all = new_request(NULL, need_all, LONG_MS);
+	struct request *health = new_request(NULL, need_health, LONG_MS);
 	struct shield_sight sight;
-	int count;
+	int attempts = 0;
 
 	(void)state;
 	/* The one without a health_url would be asked for ever. */
 	site.conf.apps_len = 1;
 	atomic_store(&rows.until_ms, 7);
-	service_free(&service);
-	assert_int_equal(service_new(&site.conf, SPAWN_LOG_FILE, &service,
-	    NULL), 0);
-	shield = service_shield(service);
+	begin_anew();
 	atomic_store(&no_thread, true);
-	shield_find(shield, request);
-	assert_true(shield_see(shield, &site.apps[0], need_all, &sight));
+	shield_find(shield, all);
+	sight = look(&site.apps[0]);
 	assert_int_equal(sight.rows.alive_until_ms, 7);
 	assert_int_equal(sight.health.up, 1);
 	assert_int_equal(sight.inspector.up, 1);
-	count = atomic_load(&asked[HEALTH].count);
-	assert_int_equal(count, 1);
-	/* Another process has what this one knows of health_url. */
-	service_free(&service);
-	assert_int_equal(service_new(&site.conf, SPAWN_LOG_FILE, &service,
-	    NULL), 0);
-	shield = service_shield(service);
-	shield_find(shield, request);
-	assert_true(shield_see(shield, &site.apps[0], need_health, &sight));
-	assert_int_equal(sight.health.up, 1);
-	assert_int_equal(atomic_load(&asked[HEALTH].count), count);
-	assert_int_equal(atomic_load(&asked[INSPECTOR].count), 2);
+	assert_true(atomic_load(&asked[HEALTH].count) > 0);
+	while (!shares_health(health))
+		assert_true(++attempts < 10);
+}
+
+static void
+cgi_asks_also_where_nothing_can_be_shared(void **state)
+{
+	char path[400];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/health-app", site.state_dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	front_begin_log();
+	shield_find(shield, new_request(&site.apps[0], need_health, LONG_MS));
+	assert_non_null(strstr(front_end_log(), path));
+	assert_int_equal(look(&site.apps[0]).health.up, 1);
+	begin_anew();
+	atomic_store(&asked[HEALTH].status, 500);
+	front_begin_log();
+	shield_find(shield, new_request(&site.apps[0], need_health, LONG_MS));
+	(void)front_end_log();
+	assert_int_equal(look(&site.apps[0]).health.up, 0);
+	assert_string_equal(look(&site.apps[0]).health.why.msg,
+	    "health_url answered 500");
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void
+cgi_one_that_hangs_leaves_time_for_the_others(void **state)
+{
+	(void)state;
+	mute_port = strrchr(site.apps[0].inspector, ':') + 1;
+	shield_find(shield, new_request(NULL, need_inspector, 1000));
+	assert_int_equal(look(&site.apps[1]).inspector.up, 1);
+	/* It had not its time. */
+	assert_int_equal(look(&site.apps[0]).inspector.up, -1);
+	shield_find(shield, new_request(&site.apps[0], need_inspector,
+	    LONG_MS));
+	assert_int_equal(look(&site.apps[0]).inspector.up, 0);
+	assert_string_equal(look(&site.apps[0]).inspector.why.msg,
+	    "the inspector did not answer within 2000 ms");
+}
+
+static void
+cgi_tries_again_what_we_lack(void **state)
+{
+	const int64_t began_ms = clock_mono_ms();
+
+	(void)state;
+	atomic_store(&asked[INSPECTOR].status, 0);
+	atomic_store(&asked[INSPECTOR].err, ERR_LIMIT);
+	front_begin_log();
+	shield_find(shield, new_request(&site.apps[0], need_inspector, 300));
+	assert_non_null(strstr(front_end_log(), "cannot be asked"));
+	assert_int_equal(look(&site.apps[0]).inspector.up, -1);
+	assert_true(look(&site.apps[0]).inspector.lacks);
+	assert_true(atomic_load(&asked[INSPECTOR].count) > 0);
+	/* Not without a pause. */
+	assert_true((atomic_load(&asked[INSPECTOR].count) - 1) * 50 <=
+	    clock_mono_ms() - began_ms);
 }
 
 static void
@@ -644,10 +803,15 @@ main(void)
 		POOL(rows_that_cannot_be_read_are_as_they_were),
 		POOL(only_so_many_wait),
 		POOL(who_waits_at_the_end_is_told),
+		POOL(who_was_to_be_asked_soon_is_not_after_the_end),
 		POOL(without_threads_it_says_so_in_time),
+		POOL(what_we_lack_is_no_answer),
 		POOL(a_wait_for_nothing_is_over_at_once),
 		TEST(cgi_finds_out_in_place),
 		TEST(cgi_gives_up_in_time),
+		TEST(cgi_asks_also_where_nothing_can_be_shared),
+		TEST(cgi_one_that_hangs_leaves_time_for_the_others),
+		TEST(cgi_tries_again_what_we_lack),
 		TEST(an_address_that_is_none_is_refused),
 	};
 
