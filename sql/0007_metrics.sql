@@ -1,5 +1,5 @@
--- What /metrics tells of jobs, counted as they go: rows of jobs are removed, but
--- what they were counts on.  Method is 'none' where none was chosen.
+-- What /metrics tells of jobs, counted as they go: rows of jobs are removed,
+-- but what they were counts on.  Method is 'none' where none was chosen.
 
 -- Those that a client can see now, and the bytes of their files.
 CREATE TABLE meter_jobs (
@@ -58,8 +58,8 @@ CREATE TABLE meter_spans (
 	PRIMARY KEY (pod, span, app, kind, method, le_ms)
 ) STRICT, WITHOUT ROWID;
 
--- Of which pods there is something above, and when each last gave a sign of life:
--- what is counted of one that has gone is not kept for ever.
+-- Of which pods there is something above, and when each last gave a sign of
+-- life: what is counted of one that has gone is not kept for ever.
 CREATE TABLE meter_pods (
 	pod TEXT PRIMARY KEY,
 	seen_at_ms INTEGER NOT NULL

@@ -112,6 +112,17 @@ open_version(const char *path, unsigned *ret_version, struct err *err)
 	return rc != 0 ? err_wrap(err, "%s", path) : 0;
 }
 
+/* Is there a log of it, with what the file does not have yet? */
+static bool
+has_log(const char *path)
+{
+	char log[ARTIFACT_PATH_MAX];
+	struct stat st;
+
+	return (size_t)snprintf(log, sizeof(log), "%s-wal", path) <
+	    sizeof(log) && stat(log, &st) == 0 && st.st_size > 0;
+}
+
 static void
 report_version(struct check *check, const char *path, unsigned version)
 {
@@ -120,6 +131,11 @@ report_version(struct check *check, const char *path, unsigned version)
 		    "version %u, and this podprof knows versions up to %u: a "
 		    "newer podprof has used it; install that one, or a newer "
 		    "one", path, version, migrate_steps_len);
+	else if (version < migrate_steps_len && check->as_root &&
+	    has_log(path))
+		check_found(check, CHECK_OK, "database", "%s is in use; its "
+		    "schema has version %u or a later one: what is newest is "
+		    "in its log, which is not opened as root", path, version);
 	else if (version < migrate_steps_len)
 		check_found(check, CHECK_OK, "database", "%s can be used; its "
 		    "schema has version %u, and the service brings it up to "

@@ -133,8 +133,8 @@ job_remove_files(struct db *db, const char *state_dir, const struct job *job,
 	return job_set_removed(db, job->id, because, err);
 }
 
-/* The job is settled; files that stay are job_sweep()'s to remove, or to complain
- * of. */
+/* The job is settled; files that stay are job_sweep()'s to remove, or to
+ * complain of. */
 static void
 remove_rest(struct db *db, const char *state_dir, const struct job *job)
 {

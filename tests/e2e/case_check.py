@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from harness import (SERVICE, WEB, App, Site, as_user, check, equal, matches,
-                     once)
+                     once, until)
 
 FRONTS = ("nginx", "lighttpd", "apache-fcgi", "apache-cgid")
 
@@ -58,6 +58,10 @@ def _(run):
         try:
             site.start()
             site.take_whole("sample")
+            # Root reads the file alone, which has all once nobody uses it.
+            log = site.state / "podprof.db-wal"
+            until(lambda p=log: not site.cgi or not p.exists(), 10,
+                  "podprof-capture has ended")
             args = ["--url", f"http://127.0.0.1:{site.port}"]
             if not site.cgi:
                 args += ["--socket", site.socket]

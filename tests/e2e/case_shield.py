@@ -1,14 +1,16 @@
-"""The probe shield: what /livez?app and /readyz?app say of an app that is asked,
-that is frozen, that thaws, and that dies meanwhile; with the pool, and under
-plain CGI."""
+"""The probe shield: what /livez?app and /readyz?app say of an app that is
+asked, that is frozen, that thaws, and that dies meanwhile; with the pool, and
+under plain CGI."""
 import contextlib
 import http.client
 import http.server
 import os
+import selectors
 import stat
 import threading
 import time
 
+import fastcgi
 from case_activate import ClosedApp, conf_of
 from case_activate import site_of as site_of_closed
 from harness import (App, Fake, Site, activate, check, equal, in_parallel,
@@ -279,6 +281,63 @@ def _(run):
                   "died")
             stand.dead("cannot be connected to")
             until(lambda: not stand.lease().exists(), 5, "no lease")
+
+
+def flood(stand, count):
+    """So many probes at once, whoever waits: what each is answered, and whether
+    all were sent before health_url had failed."""
+    began = time.monotonic()
+    probe = fastcgi.request("/livez", QUERY_STRING="app=shop")
+    sent = {}
+    answers = []
+
+    def take_answers():
+        # As a web server: who has his answer, goes.
+        while sent:
+            for key, _ in waiting.select(30):
+                part = key.fileobj.recv(65536)
+                sent[key.fileobj] += part
+                if not part:
+                    waiting.unregister(key.fileobj)
+                    answers.append(fastcgi.stdout_of(sent.pop(
+                        key.fileobj)).decode())
+                    key.fileobj.close()
+
+    with selectors.DefaultSelector() as waiting:
+        first = fastcgi.connect(stand.site.socket)
+        sent[first] = b""
+        waiting.register(first, selectors.EVENT_READ)
+        taker = threading.Thread(target=take_answers)
+        taker.start()
+        for _ in range(count - 1):
+            client = fastcgi.connect(stand.site.socket)
+            client.sendall(probe)
+            sent[client] = b""
+            waiting.register(client, selectors.EVENT_READ)
+        was_fast = time.monotonic() - began < 1.5
+        first.sendall(probe)
+        taker.join()
+    return answers, was_fast
+
+
+@once("shield: more probes than can wait are answered by what is known")
+def _(run):
+    with Stand(run, "nginx") as stand:
+        stand.live("^ok: health_url answers")
+        time.sleep(1.05)    # for how long an answer is shared
+        stand.health.hanging.set()
+        answers, was_fast = flood(stand, 1024 + 100)
+        equal(len(answers), 1024 + 100, "answers")
+        good = sum(answer.startswith("Status: 200") for answer in answers)
+        bad = [answer for answer in answers
+               if not answer.startswith("Status: 200")]
+        print(f"# {good} were told that it is alive, {len(bad)} waited")
+        check(good >= 100 or not was_fast, f"only {good}")
+        for answer in bad:
+            matches(answer, "(?s)^Status: 503.*did not answer within 2000",
+                    "a probe that waited")
+        stand.health.hanging.clear()
+        until(lambda: stand.ask("livez").status == 200, 5, "alive again")
 
 
 @once("shield: an inspector that accepts and says nothing is no sign of life")

@@ -897,12 +897,24 @@ schema_is_compared(void **state)
 {
 	unsigned char header[100] = "SQLite format 3";
 	struct fixture *f = *state;
+	char path[400];
+	FILE *file;
 
 	if (__real_geteuid() != 0)
 		return;
 	put_database(f, header, sizeof(header));
 	assert_true(look(f, "stream"));
 	assert_found(f, "ok database: ", "version 0, and the service brings");
+	/* The newest is in the log, of somebody who works with it. */
+	(void)snprintf(path, sizeof(path), "%s/podprof.db-wal", f->state);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs("log", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_true(look(f, "stream"));
+	assert_found(f, "ok database: ", "is in use; its schema has version 0 "
+	    "or a later one");
+	assert_int_equal(unlink(path), 0);
 	header[62] = 0x27;
 	header[63] = 0x0f;
 	put_database(f, header, sizeof(header));

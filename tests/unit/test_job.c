@@ -274,8 +274,8 @@ profiles_are_limited(void **state)
 	assert_ok(try_create(f, &profile, &job, &err), err);
 }
 
-/* A worker's snapshot has its name, keeps others away like any other, and is one
- * that the drop-in addresses speak of. */
+/* A worker's snapshot has its name, keeps others away like any other, and is
+ * one that the drop-in addresses speak of. */
 static void
 worker_has_its_own(void **state)
 {

@@ -492,8 +492,8 @@ order_profile(char ret_id[UUID_MAX])
 	memcpy(ret_id, job.id, UUID_MAX);
 }
 
-/* What is over: files, links, processes that never came up, and what was counted
- * of pods that are not there any more. */
+/* What is over: files, links, processes that never came up, and what was
+ * counted of pods that are not there any more. */
 static void
 test_over(void **state)
 {
