@@ -100,10 +100,11 @@ check_twins(struct check *check)
 
 	for (; a < end; a++)
 		for (b = a + 1; b < end; b++)
-			/* Workers of a cluster may take turns. */
+			/* Workers of a cluster may take turns, if each has its
+			 * inspector opened for it. */
 			if (strcmp(a->inspector, b->inspector) == 0 &&
-			    a->activate == ACTIVATE_NEVER &&
-			    b->activate == ACTIVATE_NEVER)
+			    (a->activate == ACTIVATE_NEVER ||
+			    b->activate == ACTIVATE_NEVER))
 				check_found(check, CHECK_WARN, "apps", "%s and "
 				    "%s have the same inspector %s: one of "
 				    "them captures the other's process",

@@ -936,6 +936,11 @@ doubtful_configuration_is_told(void **state)
 	f->more = "[app b]\nmethod = stream\n";
 	assert_true(look(f, "stream"));
 	assert_found(f, "warn apps: a and b have the same inspector", "");
+	/* One is open all the time: then it is the other's, too. */
+	f->more = "[app b]\nmethod = stream\nactivate = sigusr1\n"
+	    "pid = /run/app.pid\n";
+	(void)look(f, "stream");
+	assert_found(f, "warn apps: a and b have the same inspector", "");
 	/* Workers of a cluster, one after the other. */
 	f->more = "activate = sigusr1\npid = /run/app.pid\n[app b]\n"
 	    "method = stream\nactivate = sigusr1\npid = /run/app.pid\n";
