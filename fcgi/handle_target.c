@@ -97,8 +97,11 @@ handle_target(struct seat *seat, struct request *request,
 		return put_what_there_is(
 		    seat, request, since_ms, answer, err);
 	if (is_ours && service_spawn(
-	    seat->service, SPAWN_LOOK, request->app, err) != 0)
+	    seat->service, SPAWN_LOOK, request->app, err) != 0) {
+		/* Else it is gone by itself within LOOK_FRESH_MS. */
+		(void)!look_abandon(db, request->app, conf->pod, NULL);
 		return -1;
+	}
 	request_wait_look(
 	    request, answer, revision, LOOK_WAIT_MS, looked);
 	return 0;

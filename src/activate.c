@@ -103,6 +103,17 @@ number_of(const char *inspector)
 		.number = (uint16_t)strtoul(colon + 1, NULL, 10) };
 }
 
+/* Where Node opens it, unless it is told another host. */
+static struct port
+default_of(const char *inspector)
+{
+	struct port port;
+
+	if (!port_parse("127.0.0.1", number_of(inspector).number, &port))
+		return number_of(inspector);
+	return port;
+}
+
 static bool
 port_of(const struct ws_address *address, struct port *ret_port)
 {
@@ -325,24 +336,33 @@ out:
 
 /* Opening. */
 
-int
-activate_check_other(const char *state_dir, const char *app,
-    const struct ws_address *address, struct err *err)
+static int
+check_port(const char *state_dir, const char *app, const struct port *port,
+    struct err *err)
 {
 	char other[STR_NAME_MAX + 1], where[PORT_TEXT_MAX];
 	struct opening opening;
-	struct port port;
 
-	if (!port_of(address, &port) ||
-	    !opening_find(state_dir, &port, other, &opening) ||
+	if (!opening_find(state_dir, port, other, &opening) ||
 	    strcmp(other, app) == 0)
 		return 0;
-	port_format(&port, where);
+	port_format(port, where);
 	return err_set(err, ERR_TARGET_UNREACHABLE, "podprof has opened the "
 	    "inspector at %s for app %s, process %" PRId64 ", and closes it "
 	    "after that job: try again then. To capture both at once, start "
 	    "each with an --inspect-port of its own", where, other,
 	    opening.proc.pid);
+}
+
+int
+activate_check_other(const char *state_dir, const char *app,
+    const struct ws_address *address, struct err *err)
+{
+	struct port port;
+
+	if (!port_of(address, &port))
+		return 0;
+	return check_port(state_dir, app, &port, err);
 }
 
 /* Another process listens where this one's inspector should. */
@@ -351,7 +371,7 @@ refuse_taken(const char *state_dir, const struct conf_app *app,
     const struct process *process, const struct ws_address *address,
     struct err *err)
 {
-	char where[PORT_TEXT_MAX], holder[32] = "another";
+	char where[PORT_TEXT_MAX], holder[32] = "another process";
 	struct port port;
 	int64_t pid;
 
@@ -363,9 +383,10 @@ refuse_taken(const char *state_dir, const struct conf_app *app,
 	port_format(&port, where);
 	pid = port_holder(&port);
 	if (pid != 0)
-		(void)snprintf(holder, sizeof(holder), "%" PRId64, pid);
-	return err_set(err, ERR_TARGET_REFUSED, "at %s listens process %s, not "
-	    "the app's, which is %" PRId64 " (%s): start the app with an "
+		(void)snprintf(holder, sizeof(holder), "process %" PRId64,
+		    pid);
+	return err_set(err, ERR_TARGET_REFUSED, "at %s listens %s, not the "
+	    "app's, which is %" PRId64 " (%s): start the app with an "
 	    "--inspect-port of its own and set inspector to that, or set pid "
 	    "to the right process", where, holder, process->proc.pid,
 	    process->name);
@@ -378,7 +399,10 @@ refuse_strange(const struct activate_order *order,
     const struct err *why, struct err *err)
 {
 	const struct port meant = number_of(order->app->inspector);
+	const struct port usual = default_of(order->app->inspector);
 
+	if (check_port(order->state_dir, order->app->name, &usual, err) != 0)
+		return -1;
 	if (why->code == ERR_TARGET_REFUSED &&
 	    ports_find(ports, &meant) == NULL)
 		return err_set(err, why->code, "at port %u listens another "
@@ -628,12 +652,38 @@ leave_old(const struct activate_order *order, struct opening_lock *lock,
 	return opening_use(lock, err);
 }
 
+/* No pid is set: what listens there must be of podprof's own user, else it may
+ * be anybody's. */
+static int
+check_owner(const struct ws_address *address, uid_t user, struct err *err)
+{
+	static const char rule[] = "activate = sigusr1 is for processes of "
+	    "podprof's own user";
+	char where[PORT_TEXT_MAX];
+	struct port port;
+	uid_t owner;
+
+	if (!port_of(address, &port))
+		return err_set(err, ERR_INTERNAL, "%s is no address",
+		    address->ip);
+	port_format(&port, where);
+	if (!port_user(&port, &owner))
+		return err_set(err, ERR_TARGET_REFUSED, "whose process listens "
+		    "at %s cannot be seen from here: %s; take activate away",
+		    where, rule);
+	if (owner == user)
+		return 0;
+	return err_set(err, ERR_TARGET_REFUSED, "at %s listens a process of "
+	    "user %u, and podprof is user %u: %s; set pid, or take activate "
+	    "away", where, (unsigned)owner, (unsigned)user, rule);
+}
+
 /* Why it cannot be told which process it is, or what it is.  Where pid names
  * one, what listens there must be that: it may be of another user, or a program
  * that is not called Node. */
 static int
-check_unknown(const struct conf_app *app, const struct ws_address *address,
-    const struct err *why, struct err *err)
+check_unknown(const struct conf_app *app, uid_t podprof,
+    const struct ws_address *address, const struct err *why, struct err *err)
 {
 	char where[PORT_TEXT_MAX];
 	struct port port;
@@ -641,7 +691,7 @@ check_unknown(const struct conf_app *app, const struct ws_address *address,
 	uid_t user;
 
 	if (app->pid[0] == '\0')
-		return 0;
+		return check_owner(address, podprof, err);
 	if (!process_number(app->pid, &pid, &user) || !port_of(address, &port))
 		return err_set(err, why->code, "%s", why->msg);
 	if (port_may_be_of(pid, user, &port))
@@ -660,7 +710,7 @@ activate_check_open(const char *state_dir, const struct conf_app *app,
 	struct err why;
 
 	if (process_identify(app->pid, user, &process, &why) != 0)
-		return check_unknown(app, address, &why, err);
+		return check_unknown(app, user, address, &why, err);
 	if (ports_read(process.proc.pid, &ports, err) != 0)
 		return -1;
 	return is_at(&ports, address) ? 0 :
@@ -678,7 +728,8 @@ use_unknown(const struct activate_order *order, const struct opening *opening,
 
 	if (target == NULL)
 		return err_set(err, why->code, "%s", why->msg);
-	if (check_unknown(order->app, &target->address, why, err) != 0)
+	if (check_unknown(order->app, geteuid(), &target->address, why,
+		err) != 0)
 		return -1;
 	log_info("activate", "app %s: its inspector is open, and is used as it "
 	    "is: %s", order->app->name, why->msg);
@@ -721,15 +772,14 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 /* Had we to wait until what was opened there for another app is closed again?
  * Who asked for that job may know before us that it is over. */
 static bool
-await_turn(const struct activate_order *order,
-    const struct ws_address *address)
+await_turn(const struct activate_order *order, const struct port *port)
 {
 	const int64_t until_ms = at_most(clock_mono_ms() + ACTIVATE_TURN_MS,
 	    order->deadline_ms);
 	bool has_waited = false;
 
-	while (activate_check_other(order->state_dir, order->app->name,
-		address, NULL) != 0) {
+	while (check_port(order->state_dir, order->app->name, port,
+		NULL) != 0) {
 		if (!order->may_open || clock_mono_ms() >= until_ms)
 			return false;
 		has_waited = true;
@@ -751,10 +801,15 @@ static bool
 find_open(const struct activate_order *order, struct target *ret_target,
     struct err *err)
 {
-	if (!find_once(order, ret_target, err))
-		return false;
-	return !await_turn(order, &ret_target->address) ||
-	    find_once(order, ret_target, err);
+	struct port port = default_of(order->app->inspector);
+	const bool is_found = find_once(order, ret_target, err);
+
+	/* One that is being closed may answer no more. */
+	if (is_found ? !port_of(&ret_target->address, &port) :
+	    err->code == ERR_TARGET_UNREACHABLE)
+		return is_found;
+	return await_turn(order, &port) ? find_once(order, ret_target, err) :
+	    is_found;
 }
 
 /* With both locks. */

@@ -8,7 +8,8 @@
  *
  * Whose inspector it is, is seen from the sockets of the process (port.h),
  * before a session is opened: another process that has the port is asked for no
- * more than its list of sessions, and left alone.
+ * more than its list of sessions, and left alone.  So is one of another user
+ * where it cannot be told which process is meant.
  */
 #ifndef PODPROF_ACTIVATE_H
 #define PODPROF_ACTIVATE_H

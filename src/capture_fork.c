@@ -8,6 +8,7 @@
  */
 #include "capture_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "evaluate.h"
@@ -85,9 +87,21 @@ struct copy {
 };
 
 static int
+find_addon(char path[EXCHANGE_PATH_MAX], struct err *err)
+{
+	if (file_beside_program(ADDON_FILE, path, EXCHANGE_PATH_MAX, err) != 0)
+		return -1;
+	if (access(path, R_OK) == 0)
+		return 0;
+	return err_set(err, ERR_INTERNAL, "%s: %s; install podprof anew", path,
+	    strerror(errno));
+}
+
+static int
 check(struct capture *c, struct err *err)
 {
 	const struct target_facts *facts = &c->facts;
+	char addon[EXCHANGE_PATH_MAX];
 	struct statvfs fs;
 
 	if (strcmp(facts->arch, ARCH) != 0)
@@ -97,7 +111,7 @@ check(struct capture *c, struct err *err)
 	if (facts->is_addons_off)
 		return err_set(err, ERR_TARGET_REFUSED, "the app does not load "
 		    "addons: it was started with --no-addons");
-	if (capture_meet(c, err) != 0)
+	if (find_addon(addon, err) != 0 || capture_meet(c, err) != 0)
 		return -1;
 	/* Loading would tell, but stay in the app.  Its own mount may be
 	 * another, so this is for looking only. */
@@ -136,7 +150,7 @@ prepare(struct capture *c, struct err *err)
 {
 	char source[EXCHANGE_PATH_MAX];
 
-	if (file_beside_program(ADDON_FILE, source, sizeof(source), err) != 0 ||
+	if (find_addon(source, err) != 0 ||
 	    exchange_copy(c->exchange, source, EXCHANGE_ADDON, err) != 0)
 		return -1;
 	return load(c, err);

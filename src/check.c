@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -12,9 +13,11 @@
 #include <unistd.h>
 
 #include "check_parts.h"
+#include "file.h"
 
 #define TEXT_MAX 1024
 #define GROUPS_MAX 256
+#define CAPTURE "podprof-capture"
 
 void
 check_found(struct check *check, enum check_status status, const char *what,
@@ -70,6 +73,41 @@ check_may(const struct check *check, const struct stat *st, mode_t want)
 			if (groups[i] == st->st_gid)
 				return (st->st_mode >> 3 & want) == want;
 	return (st->st_mode & want) == want;
+}
+
+void
+check_own_path(const char *name, char out[ARTIFACT_PATH_MAX])
+{
+	/* All of them are beside this one. */
+	if (file_beside_program(CAPTURE, out, ARTIFACT_PATH_MAX, NULL) != 0 ||
+	    access(out, F_OK) != 0 || file_beside_program(name, out,
+		ARTIFACT_PATH_MAX, NULL) != 0)
+		(void)snprintf(out, ARTIFACT_PATH_MAX, "%s/%s",
+		    PODPROF_LIBEXECDIR, name);
+}
+
+/* What each capture is; the pool starts it. */
+static void
+check_program(struct check *check)
+{
+	char path[ARTIFACT_PATH_MAX], owner[CHECK_USER_MAX];
+	struct stat st;
+
+	check_own_path(CAPTURE, path);
+	if (access(path, X_OK) != 0) {
+		check_found(check, CHECK_FAIL, "program", "%s: %s, so nothing "
+		    "can be captured: install podprof anew", path,
+		    strerror(errno));
+	} else if (check->as_root && check->owner_known &&
+	    check->owner != 0 && stat(path, &st) == 0 &&
+	    !check_may(check, &st, 1)) {
+		check_format_user(check->owner, owner);
+		check_found(check, CHECK_FAIL, "program", "%s (%04o) cannot be "
+		    "run by %s, who owns %s, so nothing can be captured: "
+		    "install podprof anew", path,
+		    (unsigned)(st.st_mode & 07777), owner,
+		    check->conf->state_dir);
+	}
 }
 
 /* Roles that do not come from a token. */
@@ -146,6 +184,7 @@ check_run(const struct conf *conf, const struct check_options *options,
 
 	check_configuration(&check);
 	check_state(&check);
+	check_program(&check);
 	check_tokens(&check);
 	check_host(&check);
 	check_socket(&check);

@@ -25,7 +25,6 @@
 #include "target.h"
 #include "ws.h"
 
-#define ADDON "podprof-fork.node"
 #define HEALTH_BYTES_MAX (64 << 10)
 /* The addon and some FIFOs, for several jobs at once. */
 #define EXCHANGE_FREE_MIN (1 << 20)
@@ -254,23 +253,17 @@ check_drain(struct check *check, const char *what, const struct conf_app *app)
 	    "app is ever taken" : consequence(app));
 }
 
-/* It is beside podprof-capture: that is here where nothing is installed yet. */
 static void
 check_addon(struct check *check, const char *what, const struct conf_app *app)
 {
-	char here[ARTIFACT_PATH_MAX];
-	const char *path = PODPROF_LIBEXECDIR "/" ADDON;
+	char path[ARTIFACT_PATH_MAX];
 
-	if (file_beside_program("podprof-capture", here, sizeof(here), NULL) ==
-		0 && access(here, F_OK) == 0 &&
-	    file_beside_program(ADDON, here, sizeof(here), NULL) == 0)
-		path = here;
+	check_own_path("podprof-fork.node", path);
 	if (access(path, R_OK) == 0)
 		return;
-	check_found(check, lacking(app), what, "%s (%s), so %s: method fork "
-	    "needs it; install podprof anew", path, strerror(errno),
-	    app->method == METHOD_AUTO ? "method fork is never taken" :
-					 consequence(app));
+	check_found(check, lacking(app), what, "%s: %s, so %s: install podprof "
+	    "anew", path, strerror(errno), app->method == METHOD_AUTO ?
+	    "method fork is never taken" : consequence(app));
 }
 
 /* Can podprof make its directories there? */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "artifact.h"
 #include "check.h"
 #include "conf.h"
 
@@ -39,6 +40,10 @@ void check_format_group(gid_t gid, char out[CHECK_USER_MAX]);
 /* May the owner of state_dir do it, by owner, group or other bits?  want: 4
  * read, 2 write, 1 enter, or more of them. */
 bool check_may(const struct check *check, const struct stat *st, mode_t want);
+
+/* The path of one of podprof's own that are no commands: installed, or beside
+ * this program, where nothing is installed yet. */
+void check_own_path(const char *name, char out[ARTIFACT_PATH_MAX]);
 
 /* state_dir, its artifacts and the database; finds out the owner.  First of
  * all, as others go by that. */

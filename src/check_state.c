@@ -165,7 +165,7 @@ check_database(struct check *check)
 		/* Of a missing directory we have told. */
 		else if (stat(check->conf->state_dir, &st) == 0)
 			check_found(check, CHECK_OK, "database",
-			    "%s is not there yet; the first request makes it",
+			    "%s is not there yet; podprof makes it",
 			    path);
 		return;
 	}

@@ -145,7 +145,9 @@ const struct conf_key conf_keys[CONF_KEYS_LEN] = {
 	    .sentence = "Refuse a heap snapshot that the app may not have "
 	    "the memory for."},
 	{SECTION_LIMITS, "profiles", KIND_INT, IN_CONF(profiles), "32", 1, 1000,
-	    .sentence = "Profiles of one app that run at the same time."},
+	    .sentence = "Profiles of one app that run at the same time. A few "
+	    "stop it for less than a second, 16 for seconds, 32 for ten and "
+	    "more."},
 	{SECTION_LIMITS, "downloads", KIND_INT, IN_CONF(downloads), "32", 1,
 	    1000,
 	    .sentence = "Artifacts that are sent at the same time."},
@@ -245,7 +247,9 @@ check_address(const char *text, struct err *err)
 		end = start + strspn(start, HOST_CHARS);
 		port = *end == ':' ? end + 1 : NULL;
 	}
-	if (port == NULL || end == start || end - start > CONF_POD_MAX)
+	/* "http://..." is the whole that is wrong. */
+	if (port == NULL || strncmp(port, "//", 2) == 0 || end == start ||
+	    end - start > CONF_POD_MAX)
 		return err_set(err, ERR_INVALID,
 		    "\"%.60s\" is not HOST:PORT, [IPV6]:PORT or "
 		    "ws://HOST:PORT/UUID", text);

@@ -265,6 +265,15 @@ evict_bytes(struct db *db, const char *state_dir, int64_t bytes,
 	return bytes > 0 ? judge_faults(&faults, err) : 0;
 }
 
+/* Of min_free_bytes, and of captures. */
+static const char *
+remedy(const struct job_limits *limits)
+{
+	return limits->min_free_bytes > 0 ? "make room on the disk, or, where "
+	    "it is a small one, lower [limits] min_free_bytes" :
+	    "make room on the disk";
+}
+
 static int
 refuse(const struct store *store, const struct job_limits *limits,
     int64_t bytes, int64_t written_bytes, struct err *err)
@@ -284,9 +293,9 @@ refuse(const struct store *store, const struct job_limits *limits,
 	return err_set(err, ERR_SPACE, "the file needs %" PRId64 " bytes more, "
 	    "but the disk has %" PRId64 " bytes free, of which other captures "
 	    "need %" PRId64 " and [limits] min_free_bytes keeps %" PRId64
-	    ", and what may be removed is not enough; make room on the disk",
+	    ", and what may be removed is not enough; %s",
 	    bytes - written_bytes, store->free_bytes, store->unused_bytes,
-	    limits->min_free_bytes);
+	    limits->min_free_bytes, remedy(limits));
 }
 
 /* With the lock. */
@@ -454,10 +463,11 @@ retain_files(struct db *db, const char *state_dir,
 		return -1;
 	if (short_bytes(&store, limits, 0, 0) <= store.stored_bytes)
 		return 0;
-	return err_set(err, ERR_SPACE, "the disk of %s/artifacts has less free "
-	    "than [limits] min_free_bytes, %" PRId64 ", and all artifacts "
-	    "together would not make up for it; make room on the disk",
-	    state_dir, limits->min_free_bytes);
+	return err_set(err, ERR_SPACE, "the disk of %s/artifacts has %" PRId64
+	    " bytes free, of which captures need %" PRId64 " and [limits] "
+	    "min_free_bytes keeps %" PRId64 ", and all artifacts together "
+	    "would not make up for it; %s", state_dir, store.free_bytes,
+	    store.unused_bytes, limits->min_free_bytes, remedy(limits));
 }
 
 /* With the lock. */

@@ -22,6 +22,11 @@ static const char LOOK_BEGIN[] =
     "INSERT INTO looks (app, pod, begun_at_ms) VALUES (:app, :pod, :now)"
     " ON CONFLICT (app, pod) DO UPDATE SET begun_at_ms = :now";
 
+/* The row stays, for those who wait for its next answer. */
+static const char LOOK_ABANDON[] =
+    "UPDATE looks SET begun_at_ms = begun_at_ms - :fresh"
+    " WHERE app = :app AND pod = :pod";
+
 static const char LOOK_DELETE_OLD[] =
     "DELETE FROM looks WHERE begun_at_ms < :old";
 
@@ -189,6 +194,17 @@ look_begin(struct db *db, const char *app, const char *pod,
 	*ret_is_ours = is_ours;
 	*ret_revision = state.is_fresh ? 0 : state.revision;
 	return 0;
+}
+
+int
+look_abandon(struct db *db, const char *app, const char *pod, struct err *err)
+{
+	struct db_stmt *stmt;
+
+	if (prepare(db, LOOK_ABANDON, app, pod, &stmt, err) != 0 ||
+	    db_bind_int(stmt, ":fresh", LOOK_FRESH_MS, err) != 0)
+		return -1;
+	return db_run(stmt, err);
 }
 
 int

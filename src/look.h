@@ -68,6 +68,10 @@ void look_init(struct look *look, const char *inspector);
 MUST int look_begin(struct db *db, const char *app, const char *pod,
     bool *ret_is_ours, int64_t *ret_revision, struct err *err);
 
+/* It could not be started: whoever asks next begins anew. */
+MUST int look_abandon(struct db *db, const char *app, const char *pod,
+    struct err *err);
+
 /* podprof-capture's side: leave what was found, as the API's JSON. */
 MUST int look_put(struct db *db, const char *app, const char *pod,
     const struct look *look, struct err *err);

@@ -353,6 +353,20 @@ port_holder(const struct port *port)
 	return holder;
 }
 
+bool
+port_user(const struct port *port, uid_t *ret_user)
+{
+	struct sockets sockets = { .port = port };
+	bool is_there;
+
+	scan(getpid(), add_listening, &sockets);
+	is_there = sockets.len > 0;
+	if (is_there)
+		*ret_user = sockets.list[0].user;
+	free(sockets.list);
+	return is_there;
+}
+
 struct count {
 	const struct port *port;
 	size_t connections;

@@ -53,6 +53,10 @@ bool port_may_be_of(int64_t pid, uid_t user, const struct port *port);
  * descriptors can be seen; 0: nobody, or it cannot be told. */
 int64_t port_holder(const struct port *port);
 
+/* Whose is the socket that listens there, in our own network namespace?  False:
+ * there is none. */
+bool port_user(const struct port *port, uid_t *ret_user);
+
 /* How many connections to it stand, in our own network namespace. */
 size_t port_connections(const struct port *port);
 

@@ -241,6 +241,9 @@ spawn_capture(const struct conf *conf, enum spawn_task task,
 	errnum = spawn(program, argv, envp,
 	    log == SPAWN_LOG_FILE ? log_path : NULL, &pid);
 	free(envp);
+	if (errnum == ENOENT)
+		return err_set(err, ERR_INTERNAL, "cannot start %s: %s; "
+		    "install podprof anew", program, strerror(errnum));
 	if (errnum != 0)
 		return err_set_errno(err, ERR_INTERNAL, errnum,
 		    "cannot start %s", program);

@@ -42,7 +42,7 @@ parse_line(const char *line, struct token *ret_token, struct err *err)
 	sha256 = role != NULL ? strchr(role + 1, ':') : NULL;
 	if (sha256 == NULL)
 		return err_set(err, ERR_INVALID,
-		    "not NAME:viewer|operator:SHA256");
+		    "not NAME:viewer|operator:SHA256; remove that line");
 	if ((size_t)(role - line) >= sizeof(token.name))
 		goto bad_name;
 	memcpy(token.name, line, (size_t)(role - line));
@@ -392,6 +392,19 @@ append_line(struct buf *text, const char *line, struct err *err)
 	return 0;
 }
 
+/* Who may not change what is in the directory is told who may. */
+static void
+tell_who_may(int dir, struct err *err)
+{
+	struct err why;
+
+	if (err == NULL || err->code != ERR_STORE || geteuid() == 0 ||
+	    faccessat(dir, ".", W_OK, AT_EACCESS) == 0 || errno != EACCES)
+		return;
+	why = *err;
+	(void)err_set(err, why.code, "%s; run it as root", why.msg);
+}
+
 int
 token_add(const char *path, const char *line, struct err *err)
 {
@@ -421,6 +434,8 @@ out:
 	free(real);
 	token_list_free(&list);
 	buf_fini(&text);
+	if (rc != 0 && lock >= 0)
+		tell_who_may(lock, err);
 	if (lock >= 0)
 		(void)close(lock);
 	return rc;
@@ -476,6 +491,8 @@ out:
 	token_list_free(&list);
 	buf_fini(&text);
 	buf_fini(&rest);
+	if (rc != 0 && lock >= 0)
+		tell_who_may(lock, err);
 	if (lock >= 0)
 		(void)close(lock);
 	return rc;

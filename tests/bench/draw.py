@@ -19,7 +19,7 @@ LABEL_GAP = 17
 # mark each, for whoever cannot.  podprof's best is the one to look for.
 STRONG = "fork"
 LOOKS = {
-    "seed": ("in-process inspector.Session", "a", "circle"),
+    "in-process": ("in-process inspector.Session", "a", "circle"),
     "remote": ("chrome-remote-interface", "b", "square"),
     "stream": ("podprof stream", "c", "diamond"),
     "v8": ("v8.writeHeapSnapshot", "d", "up"),

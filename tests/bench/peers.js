@@ -6,10 +6,11 @@
 // Prints "peers at http://127.0.0.1:PORT".  Each request answers as soon as
 // the file is complete, with a JSON object:
 //
-// GET /seed-snapshot?file=F   a session with the inspector of the own process,
+// GET /in-process-snapshot?file=F
+//                             a session with the inspector of the own process,
 //                             chunks into a write stream
 // GET /v8-snapshot?file=F     v8.writeHeapSnapshot
-// GET /seed-profile?file=F&durationMs=N&intervalUs=N
+// GET /in-process-profile?file=F&durationMs=N&intervalUs=N
 //                             the same session, the profile as indented JSON;
 //                             tells {"stopToFileMs":N}
 'use strict';
@@ -34,7 +35,7 @@ function closed(stream) {
 	});
 }
 
-async function takeSeedSnapshot({ file }) {
+async function takeInProcessSnapshot({ file }) {
 	const session = openSession();
 	const out = fs.createWriteStream(file);
 	const whole = closed(out);
@@ -53,7 +54,7 @@ async function takeV8Snapshot({ file }) {
 	return {};
 }
 
-async function takeSeedProfile({ file, durationMs, intervalUs }) {
+async function takeInProcessProfile({ file, durationMs, intervalUs }) {
 	const session = openSession();
 	await session.call('Profiler.enable', {});
 	await session.call('Profiler.setSamplingInterval', {
@@ -70,9 +71,9 @@ async function takeSeedProfile({ file, durationMs, intervalUs }) {
 }
 
 const WAYS = {
-	'/seed-snapshot': takeSeedSnapshot,
+	'/in-process-snapshot': takeInProcessSnapshot,
 	'/v8-snapshot': takeV8Snapshot,
-	'/seed-profile': takeSeedProfile,
+	'/in-process-profile': takeInProcessProfile,
 };
 
 async function answer(request, response) {

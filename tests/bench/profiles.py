@@ -126,9 +126,9 @@ class Commands:
         return bytes(byte ^ mask[i % 4] for i, byte in enumerate(masked))
 
 
-def take_seed(bench, app, out):
+def take_in_process(bench, app, out):
     path = out / "a.cpuprofile"
-    told = ask_peer(app, "seed-profile", file=path,
+    told = ask_peer(app, "in-process-profile", file=path,
                     durationMs=bench.plan["profile_s"] * 1000,
                     intervalUs=INTERVAL_US)
     size = path.stat().st_size
@@ -163,7 +163,7 @@ def measure(bench, rows):
     tap = Tap(bench.run, app.address)
     out = bench.run.subdir("out", APP)
     site = Site(bench.run, "nginx", fakes=0, apps={"sample": tap.address})
-    ways = {"seed": lambda: take_seed(bench, app, out),
+    ways = {"in-process": lambda: take_in_process(bench, app, out),
             "podprof": lambda: take_podprof(bench, app, site, tap)}
     try:
         site.start()

@@ -14,7 +14,7 @@ FLAT_BYTES = MIB
 IDLE_MAX_BYTES = 12 * MIB
 CAPTURE_MAX_BYTES = 16 * MIB
 WAYS = {
-    "seed": "in-process inspector.Session, write stream",
+    "in-process": "in-process inspector.Session, write stream",
     "remote": "chrome-remote-interface",
     "v8": "v8.writeHeapSnapshot in the app",
     "fork": "podprof, fork", "direct": "podprof, direct",
@@ -113,17 +113,17 @@ def snapshots(results):
                 title, len(found), spread(found, "freezeMs"),
                 spread(found, "ownStallMs"), spread(found, told_ms),
                 share(ratio(median(found, "freezeMs"),
-                            median(of["seed"], "freezeMs"))),
+                            median(of["in-process"], "freezeMs"))),
                 spread(found, "wallS", digits=1),
                 share(ratio(median(found, "wallS"),
-                            median(of["seed"], "wallS"))),
+                            median(of["in-process"], "wallS"))),
                 spread(found, grown, MB), spread(found, left, MB),
                 spread(found, "childBytes", MB),
                 spread(found, "captureAnonBytes", MIB, 1),
                 spread(found, "captureCpuS", digits=1),
                 spread(found, "storedBytes", MB),
                 share(ratio(median(found, "storedBytes"),
-                            median(of["seed"], "storedBytes")))])
+                            median(of["in-process"], "storedBytes")))])
         every = [row for found in of.values() for row in found]
         text += f"""
 ### Heap snapshots, {heap_mb} MB of small objects
@@ -142,7 +142,7 @@ def snapshots(results):
 
 def profile(results):
     of = {way: rows(results, "profile", way=way)
-          for way in ("seed", "podprof")}
+          for way in ("in-process", "podprof")}
     lines = [[way, len(found), spread(found, "stopToFileMs"),
               spread(found, "stallMs"), spread(found, "ownStallMs"),
               spread(found, "captureAnonBytes", MIB, 1),
@@ -286,11 +286,11 @@ def kib(value):
     return f"{value / 1024:.1f} KiB"
 
 
-def of_seed(results, way, key):
+def of_in_process(results, way, key):
     """[(heap, ratio of medians)]"""
-    return [(f"({heap_mb} MB)", ratio(
-        median(rows(results, "snapshots", heapMb=heap_mb, way=way), key),
-        median(rows(results, "snapshots", heapMb=heap_mb, way="seed"), key)))
+    return [(f"({heap_mb} MB)", ratio(*(
+        median(rows(results, "snapshots", heapMb=heap_mb, way=one), key)
+        for one in (way, "in-process"))))
             for heap_mb in heap_sizes(results)]
 
 
@@ -310,22 +310,25 @@ def snapshot_verdicts(results):
     growth = all_anon - at_first if len(heap_sizes(results)) > 1 and \
         None not in (all_anon, at_first) else None
     return [
-        Verdict("app frozen by fork, of the seed's", 0.01,
-                of_seed(results, "fork", "freezeMs")),
+        Verdict("app frozen by fork, of the in-process session's", 0.01,
+                of_in_process(results, "fork", "freezeMs")),
         Verdict("app frozen by fork", 100,
                 of_heaps(results, "fork", "freezeMs"), ms),
         Verdict("the same, above the longest by itself in the same time", 100,
                 of_heaps(results, "fork", above_own), ms),
-        Verdict("app frozen by direct, of the seed's", 0.75,
-                of_seed(results, "direct", "freezeMs")),
-        Verdict("app frozen by stream, of the seed's", 0.92,
-                of_seed(results, "stream", "freezeMs")),
-        Verdict("app's memory left behind by fork, of the seed's", 0.02,
-                of_seed(results, "fork", left)),
-        *(Verdict(f"wall time of a snapshot by {way}, of the seed's", 0.9,
-                  of_seed(results, way, "wallS")) for way in METHODS),
-        *(Verdict(f"bytes on disk of a snapshot by {way}, of the seed's",
-                  0.15, of_seed(results, way, "storedBytes"))
+        Verdict("app frozen by direct, of the in-process session's", 0.75,
+                of_in_process(results, "direct", "freezeMs")),
+        Verdict("app frozen by stream, of the in-process session's", 0.92,
+                of_in_process(results, "stream", "freezeMs")),
+        Verdict("app's memory left behind by fork, of the in-process "
+                "session's", 0.02,
+                of_in_process(results, "fork", left)),
+        *(Verdict(f"wall time of a snapshot by {way}, of the in-process "
+                  "session's", 0.9,
+                  of_in_process(results, way, "wallS")) for way in METHODS),
+        *(Verdict(f"bytes on disk of a snapshot by {way}, of the in-process "
+                  "session's", 0.15,
+                  of_in_process(results, way, "storedBytes"))
           for way in METHODS),
         Verdict("memory of podprof-capture, any snapshot", CAPTURE_MAX_BYTES,
                 [("", all_anon)], mib),
@@ -336,11 +339,12 @@ def snapshot_verdicts(results):
 def profile_verdicts(results):
     def of(key):
         return ratio(*(median(rows(results, "profile", way=way), key)
-                       for way in ("podprof", "seed")))
+                       for way in ("podprof", "in-process")))
     return [
-        Verdict("CPU profile, stop to complete file, of the seed's", 0.75,
+        Verdict("CPU profile, stop to complete file, of the in-process "
+                "session's", 0.75,
                 [("", of("stopToFileMs"))]),
-        Verdict("CPU profile, app stalled, of the seed's", 0.85,
+        Verdict("CPU profile, app stalled, of the in-process session's", 0.85,
                 [("", of("stallMs"))]),
         Verdict("memory of podprof-capture, a CPU profile",
                 CAPTURE_MAX_BYTES, [("", largest(rows(

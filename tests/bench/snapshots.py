@@ -91,8 +91,8 @@ class InApp(Way):
         return path, {}
 
 
-class Seed(InApp):
-    way = "seed-snapshot"
+class InProcess(InApp):
+    way = "in-process-snapshot"
 
 
 class V8(InApp):
@@ -163,7 +163,7 @@ class Stream(Podprof):
 
 
 # In the order of the report.
-WAYS = {"seed": Seed, "remote": Remote, "v8": V8, "fork": Fork,
+WAYS = {"in-process": InProcess, "remote": Remote, "v8": V8, "fork": Fork,
         "direct": Direct, "stream": Stream}
 
 

@@ -13,7 +13,7 @@ import time
 import kustomize
 import yaml
 from harness import (SANITIZER, TOP, Failed, check, check_artifact, children,
-                     equal, matches, once, until)
+                     equal, matches, deploy, until)
 from pod import ADDRESS, Pod, containerfile, image_in_place, image_of_app
 
 MANIFESTS = TOP / "conf/kubernetes"
@@ -79,7 +79,7 @@ def check_template(template, known):
     equal(used, volumes, "volumes, and those that are mounted")
 
 
-@once("Kubernetes manifests: valid, nothing unknown; kubectl makes the same")
+@deploy("Kubernetes manifests: valid, nothing unknown; kubectl makes the same")
 def _(run):
     wanted = {"podprof": {"image", "restartPolicy", "resources",
                           "securityContext", "livenessProbe"},
@@ -98,7 +98,7 @@ def _(run):
               f"kubectl kustomize {directory}")
 
 
-@once("Kubernetes manifests: what is wrong would be found")
+@deploy("Kubernetes manifests: what is wrong would be found")
 def _(run):
     def spoiled(change):
         objects = copy.deepcopy(good)
@@ -124,7 +124,7 @@ def _(run):
         matches("\n".join(found), f"(?m){words}", "faults")
 
 
-@once("Kubernetes manifests: the app's own probes stay, but in the overlays")
+@deploy("Kubernetes manifests: the app's own probes stay, but in the overlays")
 def _(run):
     own = pod_template(kustomize.build(MANIFESTS / "app"))["spec"][
         "containers"][0]
@@ -140,7 +140,7 @@ def _(run):
               directory == "overlays/activation", "shareProcessNamespace")
 
 
-@once("Containerfile: no fault for a reader of such files; user, entry point")
+@deploy("Containerfile: no fault for a reader of such files; user, entry point")
 def _(run):
     done = subprocess.run(
         [run.node, "-e", """
@@ -355,7 +355,7 @@ def lived(pid):
         "SC_CLK_TCK")
 
 
-@once("a pod as conf/kubernetes/base has it: non-root, read-only, in a network "
+@deploy("a pod as conf/kubernetes/base has it: non-root, read-only, in a network "
       "of its own; the pool dies and a capture goes on; SIGTERM")
 def _(run):
     pod = pod_of(run, "base")
@@ -369,7 +369,7 @@ def _(run):
         close(pod)
 
 
-@once("a container of podprof says what it lacks, and ends with that status")
+@deploy("a container of podprof says what it lacks, and ends with that status")
 def _(run):
     pod = pod_of(run, "base")
     try:
@@ -392,7 +392,7 @@ def _(run):
         close(pod)
 
 
-@once("a pod as overlays/shield has it: not ready while a capture drains, "
+@deploy("a pod as overlays/shield has it: not ready while a capture drains, "
       "alive until it is over, dead with the app")
 def _(run):
     pod = pod_of(run, "overlays/shield", heap_mb=8)
@@ -424,7 +424,7 @@ def watched(pod, token, url, probes):
     return over(pod, token, url)
 
 
-@once("a pod as overlays/exec-probe has it: the lease file counts for 30 s")
+@deploy("a pod as overlays/exec-probe has it: the lease file counts for 30 s")
 def _(run):
     pod = pod_of(run, "overlays/exec-probe", heap_mb=8)
     lease = pod.volumes["podprof-exchange"] / "podprof-freeze-shop"
@@ -458,7 +458,7 @@ def leased(pod, token, url, lease, seen):
     return over(pod, token, url)
 
 
-@once("a pod as overlays/activation has it: no inspector before, nor after")
+@deploy("a pod as overlays/activation has it: no inspector before, nor after")
 def _(run):
     pod = pod_of(run, "overlays/activation")
     try:

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from case_systemd import Systemd, serve, survive
-from harness import APP, EXCHANGE, TOP, App, Site, as_user, check, equal, once
+from harness import APP, EXCHANGE, TOP, App, Site, as_user, check, equal, deploy
 
 DEBIAN = TOP / "debian"
 # What a module of pkg-config is called there.
@@ -27,7 +27,7 @@ def parse_changelog(field):
         check=True).stdout.strip()
 
 
-@once("Debian's source package agrees with the project's own files")
+@deploy("Debian's source package agrees with the project's own files")
 def _(run):
     configure = (TOP / "configure.ac").read_text()
     version = re.search(r"AC_INIT\(\[podprof\], \[([^]]*)\]\)", configure)

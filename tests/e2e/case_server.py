@@ -3,7 +3,7 @@ import http.client
 import json
 
 from case_papi import integration
-from harness import App, Site, api, check, check_whole, equal, matches, once
+from harness import App, Site, api, check, check_whole, equal, matches, deploy
 
 OUTSIDE = ("livez", "readyz", "metrics", "openapi.json")
 
@@ -98,16 +98,16 @@ def smoke_through(run, front, **options):
         app.close()
 
 
-@once("lighttpd: all kinds of requests pass through its example")
+@deploy("lighttpd: all kinds of requests pass through its example")
 def _(run):
     smoke_through(run, "lighttpd")
 
 
-@once("Apache, mod_fcgid: all kinds of requests pass through its example")
+@deploy("Apache, mod_fcgid: all kinds of requests pass through its example")
 def _(run):
     smoke_through(run, "apache-fcgid")
 
 
-@once("nginx, fcgiwrap: all kinds of requests pass through its example")
+@deploy("nginx, fcgiwrap: all kinds of requests pass through its example")
 def _(run):
     smoke_through(run, "nginx-fcgiwrap")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from harness import (EXCHANGE, SERVICE, TOP, WEB, App, Process, Site, Skipped,
-                     check, check_whole, equal, once, substitute, until)
+                     check, check_whole, equal, deploy, substitute, until)
 
 UNITS = TOP / "conf/systemd"
 # In tenths, as systemd-analyze wants it: of 100.
@@ -29,7 +29,7 @@ def analyze(*args):
                           check=False)
 
 
-@once("the systemd units are sound, and give away little")
+@deploy("the systemd units are sound, and give away little")
 def _(run):
     where = run.subdir("units")
     write_units(where, run.bin / "podprof.fcgi")
@@ -43,7 +43,7 @@ def _(run):
     equal(done.returncode, 0, f"systemd-analyze security: {last}")
 
 
-@once("systemd-socket-activate starts the pool with the first request")
+@deploy("systemd-socket-activate starts the pool with the first request")
 def _(run):
     site = Site(run, "nginx", fakes=1)
     try:
@@ -290,7 +290,7 @@ def survive(site, systemd):
     equal(systemd.show("ActiveState"), "active", "ActiveState")
 
 
-@once("systemd as it is: units, users and directories of the distribution")
+@deploy("systemd as it is: units, users and directories of the distribution")
 def _(run):
     exchange = run.exchange_dir()
     app = App(run)

@@ -72,6 +72,12 @@ def once(title):
     return lambda function: CASES.append(("once", title, function))
 
 
+def deploy(title):
+    """As once(), in a part of its own: how it is installed and served; what
+    is tried there is not podprof's own code in the first place."""
+    return lambda function: CASES.append(("deploy", title, function))
+
+
 def fork(title):
     """As once(), in a part of its own: real apps that are forked."""
     return lambda function: CASES.append(("fork", title, function))

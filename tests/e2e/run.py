@@ -50,7 +50,7 @@ import case_worker  # noqa: F401
 from harness import CASES, MEETINGS, App, Run, Site, Skipped
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
-OWN = ("once", "fork", "busy", "activate")
+OWN = ("once", "deploy", "fork", "busy", "activate")
 
 
 class Report:

@@ -6,6 +6,9 @@
 #include "opening.h"
 #include "port.h"
 
+/* A user who has no processes. */
+#define STRANGER 54321u
+
 struct fixture {
 	char dir[256];		/* the state directory, too */
 	char program[400];
@@ -331,6 +334,36 @@ what_opens_late_is_closed(void **state)
 	assert_false(is_open(f->port));
 }
 
+/* Of a user who has no Node: what is open counts only if it is his. */
+static void
+what_is_open_is_another_users(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_address address = { "127.0.0.1", f->port };
+	char text[64];
+	struct err err;
+
+	start_app_at(f, f->port);
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	await_open(f->port);
+	(void)snprintf(text, sizeof(text), "listens a process of user %u, and "
+	    "podprof is user %u:", (unsigned)geteuid(), STRANGER);
+	f->app.pid = "";
+	assert_err(activate_check_open(f->dir, &f->app, STRANGER, &address,
+	    &err), err, ERR_TARGET_REFUSED, text);
+	assert_err(activate_check_open(f->dir, &f->app, STRANGER, &address,
+	    &err), err, ERR_TARGET_REFUSED, "take activate away");
+	/* Nor is it known whose it is where no socket is to be seen. */
+	address.port = free_port();
+	assert_err(activate_check_open(f->dir, &f->app, STRANGER, &address,
+	    &err), err, ERR_TARGET_REFUSED, "cannot be seen from here");
+	/* But that pid may say whose it is. */
+	address.port = f->port;
+	f->app.pid = f->pid;
+	assert_ok(activate_check_open(f->dir, &f->app, STRANGER, &address,
+	    &err), err);
+}
+
 /* That is not signalled, and the other's inspector is not touched. */
 static void
 the_port_is_anothers(void **state)
@@ -421,6 +454,24 @@ another_app_has_it(void **state)
 	assert_ok(activate_check_other(f->dir, "bank", &address, &err), err);
 }
 
+/* It is waited for some time, and tried again for as long as a test has. */
+static struct activation *
+begin_in_turn(struct fixture *f)
+{
+	struct activation *activation;
+	struct err err;
+	int64_t began_ms;
+
+	for (;;) {
+		began_ms = clock_mono_ms();
+		if (activate_begin(&f->order, &activation, &err) == 0)
+			return activation;
+		assert_int_equal(err.code, ERR_TARGET_UNREACHABLE);
+		assert_non_null(strstr(err.msg, "for app bank"));
+		assert_true(clock_mono_ms() - began_ms >= ACTIVATE_TURN_MS);
+	}
+}
+
 /* Whose job is over may be known before its inspector is closed. */
 static void
 one_after_the_other(void **state)
@@ -455,7 +506,7 @@ one_after_the_other(void **state)
 	/* It is used for long. */
 	refuse(f, ERR_TARGET_UNREACHABLE, "for app bank");
 	assert_int_equal(write(go[1], &byte, 1), 1);
-	activation = begin(f);
+	activation = begin_in_turn(f);
 	assert_true(activate_is_ours(activation));
 	closed_node_hear(&bank, "signal\n");
 	closed_node_hear(&bank, "closed\n");
@@ -632,6 +683,7 @@ main(int argc, char *argv[])
 		WITH_APP(what_was_open_stays_open),
 		WITH_APP(a_node_by_another_name),
 		WITH_APP(whose_is_open),
+		WITH_APP(what_is_open_is_another_users),
 		WITH_APP(a_handler_of_its_own),
 		WITH_APP(what_opens_late_is_closed),
 		WITH_APP(the_port_is_anothers),

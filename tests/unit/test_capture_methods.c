@@ -36,6 +36,7 @@ static void (*on_killed)(int fd);
 static pthread_t thread;
 static bool is_running;
 static int write_errno;
+static bool is_addon_missing;
 
 int __wrap_file_beside_program(const char *name, char *out, size_t size,
     struct err *err);
@@ -47,7 +48,8 @@ __wrap_file_beside_program(const char *name, char *out, size_t size,
 {
 	(void)err;
 	assert_string_equal(name, "podprof-fork.node");
-	(void)snprintf(out, size, "%s/podprof.conf", dir);
+	(void)snprintf(out, size, is_addon_missing ? "%s/none" :
+	    "%s/podprof.conf", dir);
 	return 0;
 }
 
@@ -770,6 +772,31 @@ test_look(void **state)
 }
 
 static void
+test_without_the_addon(void **state)
+{
+	const struct json *method;
+	struct json *found = NULL;
+	struct err err;
+
+	(void)state;
+	begin_method(METHOD_AUTO, false, works);
+	facts = FACTS_AND(ROOMY);
+	is_addon_missing = true;
+	assert_ok(capture_look(conf, db, "sample", &err), err);
+	assert_ok(look_get(db, "sample", "pod-1", 1000, &found, &err), err);
+	method = json_first(json_get(found, "methods"));
+	assert_string_equal(text_of(method, "method"), "fork");
+	assert_false(json_is_true(json_get(method, "usable")));
+	assert_non_null(strstr(text_of(method, "reason"),
+	    "/none: No such file or directory; install podprof anew"));
+	method = json_next(method);
+	assert_true(json_is_true(json_get(method, "usable")));
+	json_free(&found);
+	is_addon_missing = false;
+	end_method();
+}
+
+static void
 test_look_at_nobody(void **state)
 {
 	struct json *found = NULL;
@@ -814,6 +841,7 @@ main(void)
 		cmocka_unit_test(test_direct_is_canceled),
 		cmocka_unit_test(test_memory_guard),
 		cmocka_unit_test(test_look),
+		cmocka_unit_test(test_without_the_addon),
 		cmocka_unit_test(test_look_at_nobody),
 	};
 

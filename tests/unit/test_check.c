@@ -35,6 +35,7 @@
 static bool is_root;		/* as the tool sees it */
 static bool is_noexec;
 static bool has_addon, has_capture;
+static bool has_program;	/* podprof-capture, installed */
 static gid_t group_of_users;	/* 0: as it is */
 static char asked_addon[500];
 /* The disk; 0: as it is. */
@@ -229,7 +230,8 @@ __wrap_access(const char *path, int mode)
 		(void)snprintf(asked_addon, sizeof(asked_addon), "%s", path);
 	else
 		assert_non_null(strstr(path, "/podprof-capture"));
-	if (is_addon ? has_addon : has_capture)
+	if (is_addon ? has_addon : strstr(path, PODPROF_LIBEXECDIR) != NULL ?
+	    has_program : has_capture)
 		return 0;
 	errno = ENOENT;
 	return -1;
@@ -286,7 +288,7 @@ setup(void **state)
 	assert_int_equal(fclose(file), 0);
 	own(path);
 	assert_int_equal(chmod(path, 0640), 0);
-	is_root = has_addon = true;
+	is_root = has_addon = has_program = true;
 	is_noexec = has_capture = false;
 	is_read_only = is_out_of_inodes = false;
 	group_of_users = 0;
@@ -574,10 +576,11 @@ addon_must_be_there(void **state)
 	has_addon = false;
 	assert_false(look(f, "fork"));
 	assert_found(f, "fail app a: " PODPROF_LIBEXECDIR "/podprof-fork.node",
-	    "install podprof anew");
+	    "No such file or directory, so every heap snapshot fails: install "
+	    "podprof anew");
 	assert_true(look(f, "auto"));
 	assert_found(f, "warn app a: " PODPROF_LIBEXECDIR "/podprof-fork.node",
-	    "method fork is never taken");
+	    "method fork is never taken: install podprof anew");
 	assert_true(look(f, "direct"));
 	assert_not_found(f, "podprof-fork.node");
 	/* Where nothing is installed: beside the program. */
@@ -585,6 +588,24 @@ addon_must_be_there(void **state)
 	assert_true(look(f, "fork"));
 	assert_non_null(strstr(asked_addon, "/podprof-fork.node"));
 	assert_null(strstr(asked_addon, PODPROF_LIBEXECDIR));
+}
+
+static void
+program_must_be_there(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(look(f, "stream"));
+	assert_not_found(f, "podprof-capture");
+	has_program = false;
+	assert_false(look(f, "stream"));
+	assert_found(f, "fail program: " PODPROF_LIBEXECDIR "/podprof-capture",
+	    "No such file or directory, so nothing can be captured: install "
+	    "podprof anew");
+	/* Where nothing is installed: beside the program. */
+	has_capture = true;
+	assert_true(look(f, "stream"));
+	assert_not_found(f, "podprof-capture");
 }
 
 static void
@@ -1095,6 +1116,7 @@ main(void)
 		TEST(everybody_may_not_write),
 		TEST(noexec_keeps_addons_out),
 		TEST(addon_must_be_there),
+		TEST(program_must_be_there),
 		TEST(app_is_asked),
 		TEST(memory_guard_is_told_of),
 		TEST(time_is_enough),

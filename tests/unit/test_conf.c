@@ -339,6 +339,9 @@ texts_are_checked(void **state)
 		assert_string_equal(conf->apps[0].inspector, right[i]);
 		conf_free(&conf);
 	}
+	assert_refused("[app a]\ninspector = http://127.0.0.1:9229\n",
+	    "\"http://127.0.0.1:9229\" is not HOST:PORT, [IPV6]:PORT or "
+	    "ws://HOST:PORT/UUID");
 	assert_refused("[podprof]\nstate_dir = relative\n",
 	    "\"relative\" is not an absolute path");
 	assert_refused("[podprof]\nstate_dir =\n", "not an absolute path");

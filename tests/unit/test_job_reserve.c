@@ -180,7 +180,8 @@ what_cannot_fit_costs_nobody_his_file(void **state)
 	refuse(f, &job, limits_of(PLENTY, 3000), 5001, 0, "the file needs "
 	    "5001 bytes more, but the disk has 3000 bytes free, of which "
 	    "other captures need 0 and [limits] min_free_bytes keeps 3000, "
-	    "and what may be removed is not enough; make room on the disk");
+	    "and what may be removed is not enough; make room on the disk, or, "
+	    "where it is a small one, lower [limits] min_free_bytes");
 	assert_int_equal(reserved(f, &job), 0);
 	for (i = 0; i < FILES; i++)
 		expect_kept(f, &jobs[i]);

@@ -145,12 +145,14 @@ others_who_fill_the_disk_are_told_of(void **state)
 	make_files(f, jobs);
 	disk_bytes = 8 * FILE_BYTES - 1;
 	assert_err(job_retain(f->db, f->dir, &limits, &err), err, ERR_SPACE,
-	    "less free than [limits] min_free_bytes, 8000");
+	    "has 2999 bytes free, of which captures need 0 and [limits] "
+	    "min_free_bytes keeps 8000, and all artifacts");
 	for (i = 0; i < FILES; i++)
 		expect_kept(f, &jobs[i]);
 	/* The other limit holds all the same. */
 	assert_err(job_retain(f->db, f->dir, &tight, &err), err, ERR_SPACE,
-	    "make room on the disk");
+	    "make room on the disk, or, where it is a small one, lower "
+	    "[limits] min_free_bytes");
 	expect_evicted(f, &jobs[1]);
 	expect_kept(f, &jobs[3]);
 	disk_bytes++;
@@ -183,6 +185,27 @@ reservations_count(void **state)
 	assert_ok(job_cancel(f->db, f->dir, running.id, &running, &err), err);
 	retain(f, 3 * FILE_BYTES, 1000, 7 * FILE_BYTES);
 	expect_kept(f, &jobs[0]);
+}
+
+/* With nothing to be kept free, captures may need more than there is. */
+static void
+captures_that_fill_the_disk_are_told_of(void **state)
+{
+	const struct job_limits wide = {PLENTY, 1000, 0};
+	struct fixture *f = *state;
+	struct job jobs[FILES], running;
+	struct err err;
+
+	make_files(f, jobs);
+	running = create_running(f, JOB_CPU_PROFILE);
+	assert_ok(job_reserve(f->db, f->dir, &wide, running.id,
+	    8 * FILE_BYTES, 0, &err), err);
+	disk_bytes = 6 * FILE_BYTES;
+	assert_err(job_retain(f->db, f->dir, &wide, &err), err, ERR_SPACE,
+	    "has 1000 bytes free, of which captures need 8000 and [limits] "
+	    "min_free_bytes keeps 0, and all artifacts");
+	assert_null(strstr(err.msg, "lower"));
+	expect_kept(f, &jobs[1]);
 }
 
 static void
@@ -383,6 +406,7 @@ main(void)
 		DISK_TEST(disk_is_left_its_room),
 		DISK_TEST(others_who_fill_the_disk_are_told_of),
 		DISK_TEST(reservations_count),
+		DISK_TEST(captures_that_fill_the_disk_are_told_of),
 		DISK_TEST(what_is_being_read_stays),
 		DISK_TEST(what_is_active_or_held_stays),
 		DISK_TEST(rows_go_by_the_same_order),

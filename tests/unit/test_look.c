@@ -249,6 +249,29 @@ clock_set_back_stops_nobody(void **state)
 }
 
 static void
+what_was_not_started_is_begun_anew(void **state)
+{
+	const struct look look = look_of_all();
+	struct fixture *f = *state;
+	struct json *object = NULL;
+	struct err err;
+
+	begin(f->db, APP, true, 1);
+	begin(f->db, "other", true, 1);
+	assert_ok(look_abandon(f->db, APP, POD, &err), err);
+	begin(f->db, "other", false, 1);
+	begin(f->db, APP, true, 1);
+	begin(f->db, APP, false, 1);
+	/* An answer of before stays, for those who still wait for it. */
+	put(f->db, APP, &look);
+	assert_ok(look_abandon(f->db, APP, POD, &err), err);
+	assert_ok(look_get(f->db, APP, POD, LOOK_FRESH_MS, &object, &err),
+	    err);
+	json_free(&object);
+	assert_ok(look_abandon(f->db, "none", POD, &err), err);
+}
+
+static void
 rows_of_the_past_go(void **state)
 {
 	static const char COUNT[] = "SELECT count(*) AS n FROM looks";
@@ -567,6 +590,7 @@ main(void)
 		STOPPED(apps_and_pods_have_their_own),
 		STOPPED(clock_set_back_stops_nobody),
 		STOPPED(rows_of_the_past_go),
+		STOPPED(what_was_not_started_is_begun_anew),
 		STOPPED(reading_needs_no_lock),
 		STOPPED(one_of_many_is_sent),
 		STOPPED(json_of_what_is_known),

@@ -130,6 +130,7 @@ what_a_process_listens_to(void **state)
 	static const char *const ips[] = { "127.0.0.1", "127.0.0.9", "0.0.0.0",
 		"::1" };
 	struct port port;
+	uid_t user;
 	size_t i;
 	int fd;
 
@@ -138,9 +139,13 @@ what_a_process_listens_to(void **state)
 		fd = listen_at(ips[i], &port);
 		assert_true(is_listed(getpid(), &port));
 		assert_int_equal(port_holder(&port), getpid());
+		user = NOBODY;
+		assert_true(port_user(&port, &user));
+		assert_int_equal(user, geteuid());
 		(void)close(fd);
 		assert_false(is_listed(getpid(), &port));
 		assert_int_equal(port_holder(&port), 0);
+		assert_false(port_user(&port, &user));
 	}
 }
 

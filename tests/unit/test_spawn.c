@@ -388,7 +388,8 @@ program_is_beside_ours(void **state)
 	assert_has(f, "arg " JOB);
 	(void)snprintf(exe, sizeof(exe), "%s/gone/podprof.fcgi", f->dir);
 	(void)snprintf(want, sizeof(want), "cannot start "
-	    "%s/gone/podprof-capture: No such file or directory", f->dir);
+	    "%s/gone/podprof-capture: No such file or directory; install "
+	    "podprof anew", f->dir);
 	assert_err(spawn_capture(&f->conf, SPAWN_JOB, JOB, SPAWN_LOG_STDERR,
 	    &pid, &err), err, ERR_INTERNAL, want);
 	(void)snprintf(exe, sizeof(exe), "podprof.fcgi");

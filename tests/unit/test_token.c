@@ -171,8 +171,8 @@ malformed_lines_are_refused(void **state)
 		const char *line;
 		const char *want;
 	} wrong[] = {
-		{"ci", "not NAME:viewer|operator:SHA256"},
-		{"ci:operator", "not NAME:viewer|operator:SHA256"},
+		{"ci", "not NAME:viewer|operator:SHA256; remove that line"},
+		{"ci:operator", "not NAME:viewer|operator:SHA256; remove"},
 		{":operator:" ABC_SHA256, "the name is not"},
 		{"a b:operator:" ABC_SHA256, "the name is not"},
 		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -401,6 +401,36 @@ the_group_matters_to_root_only(void **state)
 }
 
 static void
+who_may_not_is_told_who_may(void **state)
+{
+	const bool is_root = getuid() == 0;
+	struct err err;
+
+	(void)state;
+	write_tokens("a:viewer:" ABC_SHA256 "\n", 75);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(chmod(dir, 0555), 0);
+	if (is_root)
+		assert_int_equal(seteuid(65534), 0);
+	assert_err(token_add(path, "b:viewer:" ABC_SHA256, &err), err,
+	    ERR_STORE, ": Permission denied; run it as root");
+	assert_err(token_remove(path, "a", &err), err, ERR_STORE,
+	    ": Permission denied; run it as root");
+	assert_err(token_remove(path, "b", &err), err, ERR_NOT_FOUND,
+	    "no token b");
+	assert_null(strstr(err.msg, "root"));
+	assert_content("a:viewer:" ABC_SHA256 "\n");
+	if (is_root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(dir, 0700), 0);
+	/* Another fault is not for want of rights. */
+	rename_errno = EIO;
+	assert_err(token_remove(path, "a", &err), err, ERR_STORE,
+	    "Input/output error");
+	assert_null(strstr(err.msg, "root"));
+}
+
+static void
 a_line_is_taken_out(void **state)
 {
 	static const char text[] = "# c\nab:viewer:" ABC_SHA256 "\n"
@@ -487,6 +517,7 @@ main(void)
 		WITH_DIR(links_are_followed),
 		WITH_DIR(a_full_file_takes_no_more),
 		WITH_DIR(the_group_matters_to_root_only),
+		WITH_DIR(who_may_not_is_told_who_may),
 		WITH_DIR(a_line_is_taken_out),
 		WITH_DIR(two_at_once_lose_nothing),
 	};
