@@ -194,6 +194,7 @@ def _(run):
         lines, _ = web(site)
         said(lines, "fail web server", "answered 502: it does not reach")
         site.start_pool()
+        site.await_ready()
         lines, _ = web(site)
         equal(failures(lines), [], "failures once it is up")
     finally:
