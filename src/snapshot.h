@@ -16,11 +16,13 @@
 #ifndef PODPROF_SNAPSHOT_H
 #define PODPROF_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "err.h"
 
+struct json;
 struct snapshot_scan;
 
 /* ERR_NOMEM. */
@@ -37,6 +39,33 @@ MUST int snapshot_scan_end(struct snapshot_scan *scan, struct err *err);
 
 /* What the head says, or -1 while it is not known. */
 int64_t snapshot_scan_nodes(const struct snapshot_scan *scan);
+int64_t snapshot_scan_edges(const struct snapshot_scan *scan);
+
+/*
+ * Who wants to know what is in it, while it passes: called from within
+ * snapshot_scan_feed(), which fails with what any of them fails with.
+ */
+struct snapshot_reader {
+	void *ctx;
+	/* {"meta":{…},"node_count":N,…}, before all else. */
+	int (*head)(void *ctx, const struct json *head, struct err *err);
+	/* Nodes, one after the other, each as many numbers as
+	 * meta.node_fields has names. */
+	int (*nodes)(void *ctx, const uint64_t *numbers, size_t nodes_len,
+	    struct err *err);
+	/* The next bytes of a string, escapes and all as they are written;
+	 * is_last: it ends with them. */
+	int (*text)(void *ctx, const char *text, size_t len, bool is_last,
+	    struct err *err);
+};
+
+/*
+ * Before the first byte; the reader is borrowed.  Then these are refused, too:
+ * a number in "nodes" that is not a whole one of 0..2^53, and "strings" that
+ * come before "nodes".
+ */
+void snapshot_scan_read(struct snapshot_scan *scan,
+    const struct snapshot_reader *reader);
 
 /* NULL is allowed. */
 void snapshot_scan_free(struct snapshot_scan **scan);
