@@ -143,6 +143,17 @@ drop(struct request **request, const char *what)
 	request_free(request);
 }
 
+/* What becomes of what a client has left that waited for it. */
+static const char *
+left_text(enum request_until until)
+{
+	if (until == UNTIL_LOOKED)
+		return "the client left";
+	if (until == UNTIL_SUMMED)
+		return "the client left; the summary goes on";
+	return "the client left; its job goes on";
+}
+
 /* A waiter_over_fn: what was parked goes to the queue again. */
 static void
 unpark(void *ctx, struct request *request_take, enum waiter_end end)
@@ -151,8 +162,7 @@ unpark(void *ctx, struct request *request_take, enum waiter_end end)
 	struct pool *pool = ctx;
 
 	if (end == WAIT_LEFT && had_head)
-		drop(&request_take, request_take->wait.until == UNTIL_LOOKED
-		    ? "the client left" : "the client left; its job goes on");
+		drop(&request_take, left_text(request_take->wait.until));
 	else if (end != WAIT_OVER && !had_head)
 		drop(&request_take, "dropped a connection that sent no "
 		    "FastCGI request");
@@ -368,6 +378,7 @@ refuse_stopped(struct seat *seat, struct request *request,
 	struct err err;
 
 	if (request->wait.until == UNTIL_LOOKED ||
+	    request->wait.until == UNTIL_SUMMED ||
 	    request->wait.until == UNTIL_SEEN) {
 		err_set(&err, ERR_STORE, "the service is stopping; ask again "
 		    "once it is back");

@@ -39,6 +39,7 @@ static const struct {
 	[ERR_SPACE] = { 507, 0 },
 	[ERR_INTERRUPTED] = { 500, 0 },
 	[ERR_UNHEALTHY] = { 503, 1 },
+	[ERR_BUSY] = { 503, 5 },
 };
 
 static bool
@@ -164,6 +165,7 @@ problem_answer(const struct conf *conf, const struct request *request,
 	answer->kind = ANSWER_RESPONSE;
 	artifact_close(&answer->reader);
 	answer->by_server = false;
+	answer->cache_control = NULL;
 	answer->status = problem_status(err->code);
 	answer->type = "application/problem+json";
 	if (answer->retry_after_s == 0)

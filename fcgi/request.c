@@ -161,11 +161,24 @@ request_wait_look(struct request *request, struct answer *answer,
 	request->wait.resume = resume;
 }
 
+void
+request_wait_summary(struct request *request, struct answer *answer,
+    const char *job_id, int64_t deadline_ms, request_resume_fn *resume)
+{
+	answer->kind = ANSWER_WAIT;
+	(void)str_copy(
+	    request->wait.job_id, sizeof(request->wait.job_id), job_id);
+	request->wait.until = UNTIL_SUMMED;
+	request->wait.deadline_ms = deadline_ms;
+	request->wait.resume = resume;
+}
+
 int
 request_see(const struct request *request, struct seat *seat,
     struct request_sight *ret_sight, struct err *err)
 {
 	const struct conf *conf = service_conf(seat->service);
+	struct err why;
 	struct db *db;
 
 	if (seat_db(seat, &db, err) != 0)
@@ -173,6 +186,9 @@ request_see(const struct request *request, struct seat *seat,
 	if (request->wait.until == UNTIL_LOOKED)
 		return look_revision(db, request->app, conf->pod,
 		    &ret_sight->revision, err);
+	if (request->wait.until == UNTIL_SUMMED)
+		return summary_find(db, conf->pod, request->wait.job_id,
+		    &ret_sight->summary, &why, err);
 	return job_get(db, conf->state_dir, request->app, conf->pod,
 	    request->wait.job_id, &ret_sight->job, err);
 }
@@ -185,11 +201,14 @@ request_is_over(const struct request *request,
 
 	if (request->wait.until == UNTIL_LOOKED)
 		return sight->revision != request->wait.revision;
+	if (request->wait.until == UNTIL_SUMMED)
+		return sight->summary != SUMMARY_BUSY;
 	if (job_is_final(job))
 		return true;
 	switch (request->wait.until) {
 	case UNTIL_HEAD:
 	case UNTIL_LOOKED:
+	case UNTIL_SUMMED:
 	case UNTIL_SEEN:
 		break;
 	case UNTIL_PREFLIGHT:

@@ -17,6 +17,7 @@
 #include "link.h"
 #include "params.h"
 #include "str.h"
+#include "summary.h"
 #include "uuid.h"
 
 #define REQUEST_BODY_MAX (64 << 10)
@@ -42,13 +43,15 @@ enum request_until {
 	UNTIL_FINAL,
 	UNTIL_CHANGED,		/* the job's revision is another */
 	UNTIL_LOOKED,		/* that of what is known of the app is */
+	UNTIL_SUMMED,		/* the job's summary is there, or nobody in
+				 * the pod makes one */
 	UNTIL_SEEN,		/* see shield.h */
 };
 
 /*
  * Goes on after a wait that is over, or took its time.  job is the job as it
- * is now; NULL after UNTIL_LOOKED and UNTIL_SEEN.  As a handler: 0 and the
- * next answer, or -1 and what the client is told.
+ * is now; NULL after UNTIL_LOOKED, UNTIL_SUMMED and UNTIL_SEEN.  As a handler:
+ * 0 and the next answer, or -1 and what the client is told.
  */
 typedef int request_resume_fn(struct seat *seat, struct request *request,
     const struct job *job, struct answer *answer, struct err *err);
@@ -67,7 +70,9 @@ struct request {
 	unsigned path_methods;		/* of all routes at this path */
 	char app[STR_NAME_MAX + 1];
 	char job_id[UUID_MAX];
+	char other_id[UUID_MAX];	/* "{other}" */
 	char link_secret[LINK_SECRET_MAX];
+	char file[STR_NAME_MAX + 1];	/* "": that of the directory */
 	bool is_known;			/* authenticated: may be told names */
 	struct principal principal;
 	struct params params;
@@ -76,6 +81,7 @@ struct request {
 	/* The handler's, across its waits. */
 	request_resume_fn *launched;	/* see launch.h */
 	bool is_repeated;	/* its Idempotency-Key had a job already */
+	char summed_id[UUID_MAX];	/* whose summary it began last; "" */
 	struct {
 		char job_id[UUID_MAX];	/* "" until UNTIL_LOOKED */
 		enum request_until until;
@@ -131,14 +137,19 @@ void request_wait(struct request *request, struct answer *answer,
 void request_wait_look(struct request *request, struct answer *answer,
     int64_t revision, int64_t ms, request_resume_fn *resume);
 
+/* The same for the summary of a job, until deadline_ms (clock_mono_ms()). */
+void request_wait_summary(struct request *request, struct answer *answer,
+    const char *job_id, int64_t deadline_ms, request_resume_fn *resume);
+
 /* What a request waits for, as it was read. */
 struct request_sight {
-	struct job job;		/* unset after UNTIL_LOOKED */
+	struct job job;		/* unset after UNTIL_LOOKED, UNTIL_SUMMED */
 	int64_t revision;	/* UNTIL_LOOKED */
+	enum summary_state summary;	/* UNTIL_SUMMED */
 };
 
-/* Read it.  Errors of seat_db(), job_get() and look_revision().  Not
- * UNTIL_HEAD and UNTIL_SEEN, as the next. */
+/* Read it.  Errors of seat_db(), job_get(), look_revision() and
+ * summary_find().  Not UNTIL_HEAD and UNTIL_SEEN, as the next. */
 MUST int request_see(const struct request *request, struct seat *seat,
     struct request_sight *ret_sight, struct err *err);
 

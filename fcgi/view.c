@@ -242,7 +242,8 @@ is_for_server(const struct conf *conf, const struct request *request,
 	};
 	size_t i;
 
-	if (!conf_shares_files(conf) || use != VIEW_ARTIFACT ||
+	if (!conf_shares_files(conf) || request->principal.is_local ||
+	    use != VIEW_ARTIFACT ||
 	    request->method != HTTP_GET || form->coding != job->sum.coding)
 		return false;
 	/* Apache's mod_xsendfile takes Content-Encoding away. */

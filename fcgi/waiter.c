@@ -2,8 +2,8 @@
  * The waiter: one array of parked requests, sorted by what they wait for, one
  * poll(2).
  *
- *	parked[0 .. len)   requests that wait, those for one job, or for a look
- *			   at one app, side by side
+ *	parked[0 .. len)   requests that wait, those for one job, its summary,
+ *			   or a look at one app, side by side
  *	pfds[0 .. len)     their connections
  *	pfds[len]          wake_fd
  */
@@ -63,6 +63,7 @@ struct waiter {
 /* What somebody waits for, as it was read in this round. */
 struct reading {
 	char app[STR_NAME_MAX + 1], job_id[UUID_MAX];	/* whose */
+	bool is_summary;
 	struct request_sight sight;
 	bool is_read;
 	bool is_gone;	/* or not to be read: whoever waits is to be told */
@@ -78,13 +79,23 @@ wake(struct waiter *waiter)
 		continue;
 }
 
-/* By job; those that wait for none come first, by app. */
+static bool
+is_for_summary(const struct request *request)
+{
+	return request->wait.until == UNTIL_SUMMED;
+}
+
+/* By job, and what of it; those that wait for none come first, by app. */
 static int
 compare(const struct request *a, const struct request *b)
 {
 	const int order = strcmp(a->wait.job_id, b->wait.job_id);
 
-	return order != 0 ? order : strcmp(a->app, b->app);
+	if (order != 0)
+		return order;
+	if (is_for_summary(a) != is_for_summary(b))
+		return is_for_summary(a) ? 1 : -1;
+	return strcmp(a->app, b->app);
 }
 
 static void
@@ -222,10 +233,12 @@ see(struct waiter *waiter, const struct request *request,
 
 	/* The same as the one before it in the array? */
 	if (reading->is_read &&
+	    reading->is_summary == is_for_summary(request) &&
 	    strcmp(reading->job_id, request->wait.job_id) == 0 &&
 	    strcmp(reading->app, request->app) == 0)
 		return;
 	reading->is_read = true;
+	reading->is_summary = is_for_summary(request);
 	reading->is_gone = request_see(
 	    request, &waiter->seat, &reading->sight, &err) != 0;
 	(void)str_copy(reading->job_id, sizeof(reading->job_id),

@@ -1,6 +1,6 @@
 /*
- * The one thread on which requests wait for jobs, and for looks at apps,
- * however many there are.
+ * The one thread on which requests wait for jobs, their summaries, and looks at
+ * apps, however many there are.
  *
  * It looks at the database's data_version and reads a job again only when
  * something was committed; it sees clients leave; it waits for heads of

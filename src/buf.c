@@ -31,9 +31,16 @@ buf_fini(struct buf *b)
 void
 buf_reset(struct buf *b)
 {
-	b->len = 0;
+	buf_cut(b, 0);
+}
+
+void
+buf_cut(struct buf *b, size_t len)
+{
+	assert(len <= b->len);
+	b->len = len;
 	if (b->data != NULL)
-		b->data[0] = '\0';
+		b->data[len] = '\0';
 }
 
 /* Make room for add more bytes and the NUL. */

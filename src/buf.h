@@ -31,6 +31,9 @@ void buf_fini(struct buf *b);
 /* Forget the content, keep the memory. */
 void buf_reset(struct buf *b);
 
+/* Forget what follows the first len bytes; len <= b->len. */
+void buf_cut(struct buf *b, size_t len);
+
 /*
  * Append bytes, a string, one byte, or formatted text.
  * Returns 0, or -1 with the buffer as it was before and err->code

@@ -28,13 +28,16 @@ static const char DB_COMMIT[] = "COMMIT";
 static const char DB_DATA_VERSION[] = "PRAGMA data_version";
 
 /* cell_size_check, mmap_size: a damaged file gives an error, not a crash.
- * journal_size_limit: a log that grew under a long reader shrinks again. */
+ * journal_size_limit: a log that grew under a long reader shrinks again.
+ * temp_store: a long list is sorted in memory, and a row that takes many with
+ * it removed so, as there may be no directory where files can be made. */
 static const char DB_SETUP[] =
     "PRAGMA synchronous = NORMAL;"
     "PRAGMA foreign_keys = ON;"
     "PRAGMA cache_size = -256;"
     "PRAGMA cell_size_check = ON;"
     "PRAGMA mmap_size = 0;"
+    "PRAGMA temp_store = MEMORY;"
     "PRAGMA journal_size_limit = 1048576;";
 
 struct db_stmt {

@@ -43,6 +43,7 @@ static const struct err_word words[ERR_CODE_MAX + 1] = {
 	[ERR_SPACE] = {"space", "Not enough space"},
 	[ERR_INTERRUPTED] = {"interrupted", "Capture interrupted"},
 	[ERR_UNHEALTHY] = {"unhealthy", "Not alive, or not ready"},
+	[ERR_BUSY] = {"busy", "Still at work"},
 };
 
 /* Text that was cut must not end inside a UTF-8 character: it would make the

@@ -42,8 +42,9 @@ enum err_code {
 	ERR_SPACE,		/* not enough memory or disk */
 	ERR_INTERRUPTED,	/* podprof-capture ended without a word */
 	ERR_UNHEALTHY,		/* to a probe: the app is not alive, or ready */
+	ERR_BUSY,		/* it takes longer than anybody waits for it */
 };
-#define ERR_CODE_MAX ERR_UNHEALTHY
+#define ERR_CODE_MAX ERR_BUSY
 
 /*
  * What a failed system call on state_dir means: ERR_SPACE (ENOSPC, EDQUOT,

@@ -1,5 +1,6 @@
 /*
- * podprof-capture: runs one job, or does one thing for an app, and ends.
+ * podprof-capture: runs one job, or does one thing for an app or with the file
+ * of a job, and ends.
  * Started by podprof.fcgi, never by hand; its log lines carry the request that
  * asked for it.
  */
@@ -18,6 +19,7 @@
 #include "job.h"
 #include "log.h"
 #include "spawn.h"
+#include "summary.h"
 #include "watchdog.h"
 
 extern char **environ;
@@ -37,6 +39,7 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 		{ "close", required_argument, NULL, 'o' },
 		{ "look", required_argument, NULL, 'l' },
 		{ "request", required_argument, NULL, 'r' },
+		{ "summarize", required_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -50,7 +53,10 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 			break;
 		case 'l':
 		case 'o':
-			ret_options->task = c == 'l' ? SPAWN_LOOK : SPAWN_CLOSE;
+		case 's':
+			ret_options->task = c == 'l' ? SPAWN_LOOK :
+			    c == 'o'		     ? SPAWN_CLOSE :
+						       SPAWN_SUMMARY;
 			ret_options->name = optarg;
 			break;
 		case 'r':
@@ -66,7 +72,8 @@ options_read(int argc, char *argv[], struct options *ret_options, int *ret_exit)
 	}
 	if (argc - optind != (ret_options->name == NULL)) {
 		fprintf(stderr, "usage: podprof-capture [-c FILE] "
-		    "[--request ID] JOB | --look APP | --close APP\n"
+		    "[--request ID] JOB | --look APP | --close APP | "
+		    "--summarize JOB\n"
 		    "It is started by podprof.fcgi; see "
 		    "podprof-capture(8).\n");
 		return -1;
@@ -94,6 +101,8 @@ run(const struct options *options, struct err *err)
 		goto out;
 	if (options->task == SPAWN_LOOK)
 		ret = capture_look(conf, db, options->name, err);
+	else if (options->task == SPAWN_SUMMARY)
+		ret = summary_run(conf, db, options->name, err);
 	else
 		ret = capture_run(conf, db, options->name, err);
 out:
@@ -107,7 +116,7 @@ main(int argc, char *argv[])
 {
 	/* By enum spawn_task. */
 	static const char *const tasks[] = { "the job", "looking at the app",
-		"closing the app's inspector" };
+		"closing the app's inspector", "the summary" };
 	struct options options = { .task = SPAWN_JOB };
 	struct err err;
 	int status;
@@ -119,13 +128,14 @@ main(int argc, char *argv[])
 		return status;
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(077);
-	log_bind(options.request_id,
-	    options.task == SPAWN_JOB ? options.name : NULL);
+	log_bind(options.request_id, options.task == SPAWN_JOB ||
+	    options.task == SPAWN_SUMMARY ? options.name : NULL);
 	if (run(&options, &err) == 0)
 		return 0;
 	/* What was canceled, or given up by others, is nobody's fault. */
 	if (err.code == ERR_CONFLICT)
-		log_info("capture", "the job ended: %s", err.msg);
+		log_info("capture", "%s ended: %s", tasks[options.task],
+		    err.msg);
 	else
 		log_error("capture", "%s failed: %s", tasks[options.task],
 		    err.msg);

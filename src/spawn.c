@@ -33,8 +33,8 @@ static const char *const kept_variables[] = {
 	"UBSAN_OPTIONS",
 };
 
-static bool
-is_kept(const char *variable)
+bool
+spawn_keeps(const char *variable)
 {
 	size_t i, len;
 
@@ -64,7 +64,7 @@ filter_environment(void)
 	if (out == NULL)
 		return NULL;
 	for (i = len = 0; environ[i] != NULL; i++)
-		if (is_kept(environ[i]))
+		if (spawn_keeps(environ[i]))
 			out[len++] = environ[i];
 	return out;
 }
@@ -86,6 +86,16 @@ rotate_log(int fd, const char *path)
 		(void)!rename(path, aside);
 }
 
+static int
+open_log(const char *path, int *ret_fd, struct err *err)
+{
+	*ret_fd = open(path, LOG_FLAGS | O_CLOEXEC, 0600);
+	if (*ret_fd >= 0)
+		return 0;
+	return err_set_errno(err, ERR_STORE, errno,
+	    "cannot open %s for the log lines of " PROGRAM, path);
+}
+
 /* Prove that the log can be opened while we can still say why not: of a child
  * that fails to open it only an errno is known. */
 static int
@@ -95,13 +105,21 @@ prepare_log(const char *state_dir, char out[PATH_MAX], struct err *err)
 
 	if (snprintf(out, PATH_MAX, "%s/capture.log", state_dir) >= PATH_MAX)
 		return err_set(err, ERR_STORE, "%s: path too long", state_dir);
-	fd = open(out, LOG_FLAGS | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_errno(err, ERR_STORE, errno,
-		    "cannot open %s for the log lines of " PROGRAM, out);
+	if (open_log(out, &fd, err) != 0)
+		return -1;
 	rotate_log(fd, out);
 	(void)close(fd);
 	return 0;
+}
+
+int
+spawn_open_log(const char *state_dir, int *ret_fd, struct err *err)
+{
+	char path[PATH_MAX];
+
+	if (prepare_log(state_dir, path, err) != 0)
+		return -1;
+	return open_log(path, ret_fd, err);
 }
 
 /* log_path NULL: our own stderr, or nowhere if we have none.  0, or errno. */
@@ -195,7 +213,12 @@ spawn(const char *program, char *argv[], char *envp[], const char *log_path,
 }
 
 /* By enum spawn_task: what stands before the name. */
-static const char *const task_options[] = {"--", "--look", "--close"};
+static const char *const task_options[] = {
+	[SPAWN_JOB] = "--",
+	[SPAWN_LOOK] = "--look",
+	[SPAWN_CLOSE] = "--close",
+	[SPAWN_SUMMARY] = "--summarize",
+};
 
 /* The pointers only are copied. */
 #define ARGV_MAX 8

@@ -1,5 +1,5 @@
 /*
- * Starting podprof-capture, for a job or something about an app.
+ * Starting podprof-capture, for a job, its file, or something about an app.
  *
  * The child gets a session of its own, default signals, /dev/null on 0 and 1,
  * and no descriptor but a place for its log lines on 2, so that no web server
@@ -9,6 +9,7 @@
 #define PODPROF_SPAWN_H
 
 #include <spawn.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "conf.h"
@@ -20,6 +21,8 @@ enum spawn_task {
 	SPAWN_LOOK,	/* an app, see look.h: podprof-capture --look NAME */
 	SPAWN_CLOSE,	/* an app whose inspector was left open, see activate.h:
 			 * podprof-capture --close NAME */
+	SPAWN_SUMMARY,	/* a job whose heap snapshot is to be summarized, see
+			 * summary.h: podprof-capture --summarize ID */
 };
 
 /* Where the child's stderr goes. */
@@ -56,6 +59,16 @@ MUST int spawn_capture(const struct conf *conf, enum spawn_task task,
 MUST int spawn_process(const char *program,
     const posix_spawn_file_actions_t *actions, char *argv[], char *envp[],
     pid_t *ret_pid);
+
+/* Does a program of ours get this variable ("NAME=VALUE") of our environment:
+ * PODPROF_ but the token, POD_NAME, TZ, and what sanitizers read? */
+bool spawn_keeps(const char *variable);
+
+/*
+ * Open STATE_DIR/capture.log to append to it, close-on-exec; put aside before
+ * if it is full.  ERR_STORE.
+ */
+MUST int spawn_open_log(const char *state_dir, int *ret_fd, struct err *err);
 
 /* An argument for it: execve(2) takes char *, and changes none of it. */
 char *spawn_arg(const char *s);

@@ -51,6 +51,11 @@ adds_in_order(void **state)
 	assert_non_null(b.data);
 	assert_ok(buf_adds(&b, "again", &err), err);
 	assert_string_equal(buf_str(&b), "again");
+	buf_cut(&b, 5);
+	assert_string_equal(buf_str(&b), "again");
+	buf_cut(&b, 2);
+	assert_int_equal(b.len, 2);
+	assert_string_equal(buf_str(&b), "ag");
 	buf_fini(&b);
 	assert_null(b.data);
 	assert_int_equal(b.max, 1000);

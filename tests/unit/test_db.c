@@ -185,6 +185,9 @@ settings_are_as_promised(void **state)
 	    pragma(f->db, "PRAGMA foreign_keys", "foreign_keys"), 1);
 	assert_int_equal(
 	    pragma(f->db, "PRAGMA cache_size", "cache_size"), -256);
+	/* 2: MEMORY */
+	assert_int_equal(
+	    pragma(f->db, "PRAGMA temp_store", "temp_store"), 2);
 	assert_int_equal(
 	    pragma(f->db, "PRAGMA trusted_schema", "trusted_schema"), 0);
 	assert_int_equal(

@@ -182,6 +182,15 @@ test_over(void **state)
 	assert_false(request_is_over(request, &sight));
 	sight.revision++;
 	assert_true(request_is_over(request, &sight));
+	/* A summary is waited for as long as any is made. */
+	request_wait_summary(request, &answer, "y", 77, NULL);
+	assert_int_equal(answer.kind, ANSWER_WAIT);
+	assert_string_equal(request->wait.job_id, "y");
+	assert_int_equal(request->wait.deadline_ms, 77);
+	for (sight.summary = SUMMARY_NONE; sight.summary <= SUMMARY_FAILED;
+	    sight.summary++)
+		assert_int_equal(request_is_over(request, &sight),
+		    sight.summary != SUMMARY_BUSY);
 	request_free(&request);
 }
 
@@ -191,7 +200,7 @@ test_problems(void **state)
 {
 	static const int statuses[] = { 0, 500, 500, 400, 401, 403, 404, 405,
 		406, 409, 410, 412, 413, 415, 416, 422, 425, 429, 502, 503,
-		504, 502, 503, 507, 500, 503 };
+		504, 502, 503, 507, 500, 503, 503 };
 	static const struct conf conf = { .pod = "pod-1" };
 	struct request *request;
 	struct answer answer;

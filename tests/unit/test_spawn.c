@@ -217,6 +217,8 @@ look_names_the_app(void **state)
 	}
 	start_task(f, SPAWN_CLOSE, "shop", SPAWN_LOG_STDERR);
 	assert_has(f, "arg --close\narg shop\n");
+	start_task(f, SPAWN_SUMMARY, JOB, SPAWN_LOG_STDERR);
+	assert_has(f, "arg --summarize\narg " JOB "\n");
 	start_task(f, SPAWN_LOOK, "shop", SPAWN_LOG_FILE);
 	read_text(f->log, f->text, sizeof(f->text));
 	assert_string_equal(f->text, "a line of the child\n");

@@ -142,6 +142,19 @@ park_job(const struct job *job, enum request_until until)
 	return park(request);
 }
 
+static size_t
+park_summary(const struct job *job)
+{
+	struct request *request = open_request(job->app);
+	struct answer answer;
+
+	answer_init(&answer);
+	request_wait_summary(request, &answer, job->id,
+	    clock_mono_ms() + LONG_MS, resume);
+	answer_fini(&answer);
+	return park(request);
+}
+
 static int
 set_up(void **state)
 {
@@ -201,6 +214,7 @@ order_job(const char *app)
 	const struct job_order order = { .app = app, .pod = "pod-1",
 		.kind = JOB_CPU_PROFILE, .method = METHOD_AUTO,
 		.duration_ms = 500, .interval_us = JOB_UNKNOWN,
+		.sampling_bytes = JOB_UNKNOWN,
 		.requested_by = "oda", .request_id = "r", .profiles_max = 9 };
 	struct job job;
 	struct err err;
@@ -269,6 +283,37 @@ test_jobs(void **state)
 	assert_false(is_over(second, WAIT_OVER));
 	site_fail(&site, two.id, ERR_TARGET_EXITED, "the app ended");
 	expect_over(second, WAIT_OVER);
+}
+
+/* Those of one job, and those of its summary: each hears of its own. */
+static void
+test_summaries(void **state)
+{
+	const struct job job = order_job("app");
+	size_t jobs[2], summaries[2], i;
+	bool is_ours = false;
+	struct err err;
+
+	(void)state;
+	assert_ok(summary_begin(site.db, "app", "pod-1", job.id, &is_ours,
+	    &err), err);
+	assert_true(is_ours);
+	for (i = 0; i < 2; i++) {
+		jobs[i] = park_job(&job, UNTIL_CHANGED);
+		summaries[i] = park_summary(&job);
+	}
+	site_attach(site.db, job.id);
+	for (i = 0; i < 2; i++)
+		expect_over(jobs[i], WAIT_OVER);
+	for (i = 0; i < 2; i++)
+		assert_false(is_over(summaries[i], WAIT_OVER));
+	/* Nobody makes it any more. */
+	i = park_job(&job, UNTIL_FINAL);
+	assert_ok(summary_abandon(site.db, job.id, &err), err);
+	expect_over(summaries[0], WAIT_OVER);
+	expect_over(summaries[1], WAIT_OVER);
+	assert_false(is_over(i, WAIT_OVER));
+	expect_over(park_summary(&job), WAIT_OVER);
 }
 
 /* The time is over, and not before. */
@@ -347,6 +392,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		TEST(test_looks),
 		TEST(test_jobs),
+		TEST(test_summaries),
 		TEST(test_time),
 		TEST(test_gone),
 		TEST(test_lost_database),
