@@ -1,9 +1,11 @@
-// Says whether a heap snapshot or CPU profile is whole.
+// Says whether a heap snapshot or a profile is whole.
 //
 //	node check-artifact.js FILE.heapsnapshot
 //	node check-artifact.js FILE.cpuprofile [--function NAME]
+//	node check-artifact.js FILE.heapprofile [--function NAME]
 //
-// --function NAME  a CPU profile must have samples in a function of that name
+// --function NAME  a CPU profile must have samples in a function of that name;
+//                  in a heap profile none may have allocated more
 //
 // Prints one line and exits 0 if the file is good, 1 if it is not, 2 on wrong
 // usage.  It shares nothing with podprof: it reads the format as V8 writes
@@ -135,28 +137,83 @@ function checkProfile(profile, wantedFunction) {
 			`, ${wanted} of them in ${wantedFunction}`);
 }
 
+// The tree as a list, without recursion: it may be deep.
+function heapNodes(head) {
+	const nodes = [head];
+	for (let i = 0; i < nodes.length; i++) {
+		const node = nodes[i];
+		need(node && Number.isInteger(node.id), 'a node has no id');
+		const { functionName, lineNumber } = node.callFrame || {};
+		need(typeof functionName === 'string' &&
+			Number.isInteger(lineNumber),
+			`node ${node.id} has no whole callFrame`);
+		need(Number.isFinite(node.selfSize) && node.selfSize >= 0,
+			`node ${node.id} has selfSize ${node.selfSize}`);
+		need(Array.isArray(node.children),
+			`node ${node.id} has no children`);
+		nodes.push(...node.children);
+	}
+	return nodes;
+}
+
+function bytesByFunction(nodes) {
+	const bytes = new Map();
+	for (const { callFrame: { functionName }, selfSize } of nodes)
+		bytes.set(functionName,
+			(bytes.get(functionName) || 0) + selfSize);
+	return bytes;
+}
+
+function checkHeapProfile(profile, wantedFunction) {
+	need(profile && profile.head, 'head is missing');
+	need(Array.isArray(profile.samples), 'samples is missing or no array');
+	const nodes = heapNodes(profile.head);
+	const ids = new Set(nodes.map((node) => node.id));
+	// V8 counts them, and goes on sampling while it makes the tree.
+	const lastId = nodes.reduce((max, node) => Math.max(max, node.id), 0);
+
+	need(ids.size === nodes.length, 'two nodes have one id');
+	for (const { nodeId, size, ordinal } of profile.samples) {
+		need(ids.has(nodeId) || nodeId > lastId,
+			`a sample is of ${nodeId}, no node`);
+		need(size > 0 && ordinal > 0, `a sample of node ${nodeId} has` +
+			` size ${size} and ordinal ${ordinal}`);
+	}
+	const bytes = bytesByFunction(nodes);
+	const total = [...bytes.values()].reduce((a, b) => a + b, 0);
+	const [top] = [...bytes].sort((a, b) => b[1] - a[1])[0];
+	need(wantedFunction === null || top === wantedFunction,
+		`most is allocated in ${top}, not in ${wantedFunction}`);
+	return `${nodes.length} nodes, ${profile.samples.length} samples,` +
+		` ${total} bytes, ${bytes.get(top)} of them in ${top}`;
+}
+
 function usage() {
 	console.error('usage: check-artifact.js FILE.heapsnapshot\n' +
-		'       check-artifact.js FILE.cpuprofile [--function NAME]');
+		'       check-artifact.js FILE.cpuprofile [--function NAME]\n' +
+		'       check-artifact.js FILE.heapprofile [--function NAME]');
 	process.exit(2);
 }
+
+const CHECKS = {
+	heapsnapshot: checkSnapshot,
+	cpuprofile: checkProfile,
+	heapprofile: checkHeapProfile,
+};
 
 function main() {
 	const [file, option, name, ...rest] = process.argv.slice(2);
 	if (file === undefined || rest.length > 0 ||
 		(option !== undefined && (option !== '--function' || !name)))
 		usage();
-	const isProfile = file.endsWith('.cpuprofile');
-	if (!isProfile && !file.endsWith('.heapsnapshot'))
-		usage();
-	if (!isProfile && option !== undefined)
+	const check = CHECKS[file.slice(file.lastIndexOf('.') + 1)];
+	if (check === undefined ||
+		(check === checkSnapshot && option !== undefined))
 		usage();
 
 	try {
-		const data = parse(file);
-		console.log(`good: ${file}: ` + (isProfile ?
-			checkProfile(data, name === undefined ? null : name) :
-			checkSnapshot(data)));
+		const wanted = name === undefined ? null : name;
+		console.log(`good: ${file}: ${check(parse(file), wanted)}`);
 	} catch (error) {
 		console.log(`bad: ${file}: ${error.message}`);
 		process.exitCode = 1;

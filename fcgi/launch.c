@@ -84,7 +84,7 @@ static int
 check_order(const struct conf *conf, const struct order *order,
     struct err *err)
 {
-	if (order->kind == JOB_CPU_PROFILE &&
+	if (order->kind != JOB_HEAP_SNAPSHOT &&
 	    order->duration_ms >= conf->job_timeout_ms)
 		return err_set(err, ERR_INVALID, "a profile of %lld ms cannot "
 		    "be finished within [limits] job_timeout, which is %lld "
@@ -142,6 +142,8 @@ launch(struct seat *seat, struct request *request, const struct order *order,
 		.method = method_of(conf, request, order),
 		.duration_ms = order->duration_ms,
 		.interval_us = order->interval_us,
+		.sampling_bytes = order->sampling_bytes,
+		.live = order->live,
 		.force = order->force,
 		.worker = order->worker[0] != '\0' ? order->worker : NULL,
 		.requested_by = request->principal.who,

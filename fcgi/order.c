@@ -10,6 +10,8 @@
 #include "json.h"
 #include "str.h"
 
+#define KINDS "\"heap-snapshot\", \"cpu-profile\" or \"heap-profile\""
+
 /* What the members said; the kind decides later which may be there. */
 struct draft {
 	struct order order;
@@ -41,12 +43,8 @@ take_kind(struct draft *draft, const struct json *value, struct err *err)
 	const char *name = json_string(value);
 	int kind = name != NULL ? job_kind_of_name(name) : -1;
 
-	if (name != NULL && strcmp(name, "heap-profile") == 0)
-		return err_set(err, ERR_INVALID,
-		    "heap-profile is not available in this version");
 	if (kind < 0)
-		return err_set(err, ERR_INVALID,
-		    "must be \"heap-snapshot\" or \"cpu-profile\"");
+		return err_set(err, ERR_INVALID, "must be " KINDS);
 	draft->order.kind = (enum job_kind)kind;
 	draft->has_kind = true;
 	return 0;
@@ -69,10 +67,23 @@ take_interval(struct draft *draft, const struct json *value, struct err *err)
 static int
 take_sampling(struct draft *draft, const struct json *value, struct err *err)
 {
-	(void)draft;
-	(void)value;
-	return err_set(err, ERR_INVALID, "is for heap-profile only, which is "
-	    "not available in this version");
+	return whole_number(value, ORDER_SAMPLING_MIN_BYTES,
+	    ORDER_SAMPLING_MAX_BYTES, &draft->order.sampling_bytes, err);
+}
+
+static int
+take_bool(const struct json *value, bool *ret_bool, struct err *err)
+{
+	if (!json_is_bool(value))
+		return err_set(err, ERR_INVALID, "must be true or false");
+	*ret_bool = json_is_true(value);
+	return 0;
+}
+
+static int
+take_live(struct draft *draft, const struct json *value, struct err *err)
+{
+	return take_bool(value, &draft->order.live, err);
 }
 
 static int
@@ -91,10 +102,7 @@ take_method(struct draft *draft, const struct json *value, struct err *err)
 static int
 take_force(struct draft *draft, const struct json *value, struct err *err)
 {
-	if (!json_is_bool(value))
-		return err_set(err, ERR_INVALID, "must be true or false");
-	draft->order.force = json_is_true(value);
-	return 0;
+	return take_bool(value, &draft->order.force, err);
 }
 
 static int
@@ -119,6 +127,7 @@ static const struct {
 	{ "durationMs", take_duration },
 	{ "intervalUs", take_interval },
 	{ "samplingBytes", take_sampling },
+	{ "live", take_live },
 	{ "method", take_method },
 	{ "force", take_force },
 	{ "worker", take_worker },
@@ -142,6 +151,48 @@ take_member(struct draft *draft, const char *name, const struct json *value,
 	return err_set(err, ERR_INVALID, "there is no such member");
 }
 
+/* Members that the kind has no use for. */
+static int
+check_members(const struct order *order, struct err *err)
+{
+	const char *kind = job_kind_name(order->kind);
+
+	if (order->kind == JOB_HEAP_SNAPSHOT &&
+	    order->duration_ms != JOB_UNKNOWN)
+		return err_set(err, ERR_INVALID,
+		    "durationMs: a heap-snapshot has no duration");
+	if (order->kind != JOB_CPU_PROFILE && order->interval_us != JOB_UNKNOWN)
+		return err_set(err, ERR_INVALID, "intervalUs: a %s has no "
+		    "interval, a cpu-profile has", kind);
+	if (order->kind != JOB_HEAP_PROFILE &&
+	    order->sampling_bytes != JOB_UNKNOWN)
+		return err_set(err, ERR_INVALID, "samplingBytes: a %s takes "
+		    "no samples of what is allocated, a heap-profile does",
+		    kind);
+	if (order->kind != JOB_HEAP_PROFILE && order->live)
+		return err_set(err, ERR_INVALID, "live: a %s has no such "
+		    "choice, a heap-profile has", kind);
+	return 0;
+}
+
+static int
+check_method(const struct order *order, struct err *err)
+{
+	if (order->method != METHOD_FORK && order->method != METHOD_DIRECT)
+		return 0;
+	if (order->kind != JOB_HEAP_SNAPSHOT)
+		return err_set(err, ERR_INVALID, "method: %s is a way to take "
+		    "a heap-snapshot; leave it out for a %s",
+		    conf_method_name(order->method),
+		    job_kind_name(order->kind));
+	if (order->worker[0] != '\0')
+		return err_set(err, ERR_INVALID, "method: %s is a way to take "
+		    "a heap-snapshot of the main thread; leave it out for a "
+		    "worker, which is captured by stream",
+		    conf_method_name(order->method));
+	return 0;
+}
+
 /* What fits together. */
 static int
 complete(struct draft *draft, struct order *ret_order, struct err *err)
@@ -149,28 +200,10 @@ complete(struct draft *draft, struct order *ret_order, struct err *err)
 	struct order *order = &draft->order;
 
 	if (!draft->has_kind)
-		return err_set(err, ERR_INVALID,
-		    "kind is missing: \"heap-snapshot\" or \"cpu-profile\"");
-	if (order->kind == JOB_HEAP_SNAPSHOT &&
-	    order->duration_ms != JOB_UNKNOWN)
-		return err_set(err, ERR_INVALID,
-		    "durationMs: a heap-snapshot has no duration");
-	if (order->kind == JOB_HEAP_SNAPSHOT &&
-	    order->interval_us != JOB_UNKNOWN)
-		return err_set(err, ERR_INVALID,
-		    "intervalUs: a heap-snapshot has no interval");
-	if (order->kind == JOB_CPU_PROFILE &&
-	    (order->method == METHOD_FORK || order->method == METHOD_DIRECT))
-		return err_set(err, ERR_INVALID, "method: %s is a way to take "
-		    "a heap-snapshot; leave it out for a cpu-profile",
-		    conf_method_name(order->method));
-	if (order->worker[0] != '\0' &&
-	    (order->method == METHOD_FORK || order->method == METHOD_DIRECT))
-		return err_set(err, ERR_INVALID, "method: %s is a way to take "
-		    "a heap-snapshot of the main thread; leave it out for a "
-		    "worker, which is captured by stream",
-		    conf_method_name(order->method));
-	if (order->kind == JOB_CPU_PROFILE &&
+		return err_set(err, ERR_INVALID, "kind is missing: " KINDS);
+	if (check_members(order, err) != 0 || check_method(order, err) != 0)
+		return -1;
+	if (order->kind != JOB_HEAP_SNAPSHOT &&
 	    order->duration_ms == JOB_UNKNOWN)
 		order->duration_ms = ORDER_DURATION_MS;
 	*ret_order = *order;
@@ -185,6 +218,7 @@ order_parse(const char *body, size_t len, struct order *ret_order,
 		.method = METHOD_AUTO,
 		.duration_ms = JOB_UNKNOWN,
 		.interval_us = JOB_UNKNOWN,
+		.sampling_bytes = JOB_UNKNOWN,
 	} };
 	bool seen[MEMBERS_LEN] = { false };
 	const struct json *member;

@@ -2,6 +2,7 @@
  * What a client asks to be captured, and the body of POST jobs that says so:
  *
  *	{"kind":"cpu-profile","durationMs":5000,"intervalUs":200}
+ *	{"kind":"heap-profile","samplingBytes":65536,"live":true}
  */
 #ifndef PODPROF_ORDER_H
 #define PODPROF_ORDER_H
@@ -19,6 +20,8 @@
 #define ORDER_DURATION_MS 60000		/* unless one is given */
 #define ORDER_INTERVAL_MIN_US 50
 #define ORDER_INTERVAL_MAX_US 100000
+#define ORDER_SAMPLING_MIN_BYTES 1024
+#define ORDER_SAMPLING_MAX_BYTES 16777216
 #define ORDER_WORKER_MAX 20
 
 struct order {
@@ -27,6 +30,8 @@ struct order {
 					 * the app's [app] method */
 	int64_t duration_ms;		/* JOB_UNKNOWN for a heap snapshot */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
+	int64_t sampling_bytes;		/* JOB_UNKNOWN: podprof's choice */
+	bool live;			/* what is alive at the end, alone */
 	bool force;
 	/* A worker thread's id, digits; "": the main thread. */
 	char worker[ORDER_WORKER_MAX];
@@ -38,8 +43,8 @@ struct order {
  * Read a body of len bytes; key stays NULL.
  *
  *   ERR_INVALID  not a JSON object in UTF-8; a member that is not known, given
- *                twice, of the wrong type, out of range, of no use for the
- *                kind, or not available in this version: the message names it
+ *                twice, of the wrong type, out of range, or of no use for
+ *                the kind: the message names it
  *   ERR_NOMEM
  */
 MUST int order_parse(const char *body, size_t len, struct order *ret_order,

@@ -70,7 +70,7 @@ struct artifact;	/* one that is being written */
  * Open ID.part (0600).  One that is there already is from a capture that
  * died: it is removed.  artifacts/ is made where it is missing.
  *
- * extension  "heapsnapshot", "cpuprofile".
+ * extension  "heapsnapshot", "cpuprofile", "heapprofile".
  */
 MUST int artifact_create(const char *state_dir, const char *job_id,
     const char *extension, const struct artifact_form *form,

@@ -17,6 +17,7 @@
 static const struct capture_kind *const kinds[] = {
 	[JOB_HEAP_SNAPSHOT] = &capture_heap_snapshot,
 	[JOB_CPU_PROFILE] = &capture_cpu_profile,
+	[JOB_HEAP_PROFILE] = &capture_heap_profile,
 };
 
 static const struct err canceled = { ERR_CONFLICT, "the job was canceled" };

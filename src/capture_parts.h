@@ -50,6 +50,25 @@ struct capture_kind {
 
 extern const struct capture_kind capture_heap_snapshot;
 extern const struct capture_kind capture_cpu_profile;
+extern const struct capture_kind capture_heap_profile;
+
+/* In what the kinds of profile differ. */
+struct capture_profiler {
+	/* All up to V8's reply that it has begun.  Errors as run() of a
+	 * kind. */
+	int (*begin)(struct capture *capture, struct err *err);
+	/* The method that ends it, whose reply has the profile. */
+	const char *stop;
+	/* V8 stands still for that: the job tells how long. */
+	bool freezes;
+};
+
+/* run() of such a kind. */
+MUST int capture_profile(struct capture *capture,
+    const struct capture_profiler *profiler, struct err *err);
+
+/* prepare() of such a kind. */
+MUST int capture_prepare_profile(struct capture *capture, struct err *err);
 
 /* What a method that failed means for the job. */
 enum capture_verdict {
@@ -156,6 +175,9 @@ MUST int capture_reach(struct capture *capture, struct err *err);
 /* Have a watchdog take care of the session if we are killed, unless there is
  * one already.  ERR_INTERNAL. */
 MUST int capture_guard_session(struct capture *capture, struct err *err);
+
+/* Of a reply that neither V8's work nor ours can hold up for long. */
+#define CAPTURE_QUICK_MS 60000
 
 /* The session of the thread that is captured. */
 struct cdp *capture_session(const struct capture *capture);

@@ -30,6 +30,11 @@ static const char JOB_HOLDING_SNAPSHOT[] =
     "SELECT * FROM jobs INDEXED BY jobs_one_snapshot WHERE holds_target = 1"
     " AND app = :app AND pod = :pod AND kind = 'heap-snapshot'";
 
+static const char JOB_HOLDING_HEAP_PROFILE[] =
+    "SELECT * FROM jobs INDEXED BY jobs_one_heap_profile"
+    " WHERE holds_target = 1 AND app = :app AND pod = :pod"
+    " AND kind = 'heap-profile' AND coalesce(worker, '') = :worker";
+
 static const char JOB_COUNT_PROFILES[] =
     "SELECT count(*) AS n FROM jobs INDEXED BY jobs_holding"
     " WHERE holds_target = 1"
@@ -74,11 +79,12 @@ static const char JOB_SEQ_BELOW[] =
 
 static const char JOB_INSERT[] =
     "INSERT INTO jobs (id, app, pod, kind, method, duration_ms, interval_us,"
-    " force, worker, requested_by, request_id, created_at_ms,"
-    " lease_until_ms, artifact_name, idempotency_key, idempotency_sha256)"
+    " sampling_bytes, live, force, worker, requested_by, request_id,"
+    " created_at_ms, lease_until_ms, artifact_name, idempotency_key,"
+    " idempotency_sha256)"
     " VALUES (:id, :app, :pod, :kind, :method, :duration,"
-    " :interval, :force, :worker, :requested_by, :request_id, :now, :lease,"
-    " :name, :key, :key_sha256)";
+    " :interval, :sampling, :live, :force, :worker, :requested_by,"
+    " :request_id, :now, :lease, :name, :key, :key_sha256)";
 
 static const char JOB_ACCEPT[] =
     "UPDATE jobs SET accepted_at_ms = :now WHERE id = :id"
@@ -170,19 +176,40 @@ check_snapshot(struct db *db, const struct job_order *order,
 	    job_state_name(ret_blocking->state));
 }
 
-/* May this order run now?  On ERR_CONFLICT *ret_blocking is in the way. */
+/* V8 has one heap sampler for each thread.  On ERR_CONFLICT *ret_blocking is in
+ * the way. */
 static int
-check_room(struct db *db, const struct job_order *order,
+check_heap_profile(struct db *db, const struct job_order *order,
     struct job *ret_blocking, struct err *err)
+{
+	const char *worker = order->worker != NULL ? order->worker : "";
+	struct db_stmt *stmt;
+	int found;
+
+	if (order->kind != JOB_HEAP_PROFILE)
+		return 0;
+	if (db_prepare(db, JOB_HOLDING_HEAP_PROFILE, &stmt, err) != 0 ||
+	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
+	    db_bind_text(stmt, ":pod", order->pod, err) != 0 ||
+	    db_bind_text(stmt, ":worker", worker, err) != 0)
+		return -1;
+	found = job_fetch(stmt, ret_blocking, err);
+	if (found <= 0)
+		return found;
+	return err_set(err, ERR_CONFLICT, "V8 takes one heap profile of a "
+	    "thread at a time, and job %s of app %s is %s%s; order again when "
+	    "it is finished", ret_blocking->id, order->app,
+	    job_state_name(ret_blocking->state),
+	    job_is_final(ret_blocking) ? ", but has not left the app yet" : "");
+}
+
+static int
+check_profiles(struct db *db, const struct job_order *order, struct err *err)
 {
 	struct db_stmt *stmt;
 	int64_t n = 0;
 	int rc;
 
-	if (check_snapshot(db, order, ret_blocking, err) != 0)
-		return -1;
-	if (order->kind == JOB_HEAP_SNAPSHOT)
-		return 0;
 	if (db_prepare(db, JOB_COUNT_PROFILES, &stmt, err) != 0 ||
 	    db_bind_text(stmt, ":app", order->app, err) != 0 ||
 	    db_bind_text(stmt, ":pod", order->pod, err) != 0)
@@ -198,6 +225,20 @@ check_room(struct db *db, const struct job_order *order,
 		    "running, as many as [limits] profiles allows; order "
 		    "again when one is finished", (long long)n, order->app);
 	return 0;
+}
+
+/* May this order run now?  On ERR_CONFLICT *ret_blocking is in the way. */
+static int
+check_room(struct db *db, const struct job_order *order,
+    struct job *ret_blocking, struct err *err)
+{
+	if (check_snapshot(db, order, ret_blocking, err) != 0)
+		return -1;
+	if (order->kind == JOB_HEAP_SNAPSHOT)
+		return 0;
+	if (check_heap_profile(db, order, ret_blocking, err) != 0)
+		return -1;
+	return check_profiles(db, order, err);
 }
 
 /* "POD-20261122T202500Z.heapsnapshot" or "POD-…Z-worker3.heapsnapshot", fit for
@@ -255,6 +296,9 @@ insert(struct db *db, const struct job_order *order, const char *id,
 	    err) != 0 ||
 	    job_bind_known(stmt, ":duration", order->duration_ms, err) != 0 ||
 	    job_bind_known(stmt, ":interval", order->interval_us, err) != 0 ||
+	    job_bind_known(stmt, ":sampling", order->sampling_bytes,
+	    err) != 0 ||
+	    db_bind_int(stmt, ":live", order->live, err) != 0 ||
 	    db_bind_int(stmt, ":force", order->force, err) != 0 ||
 	    db_bind_text(stmt, ":worker", order->worker, err) != 0 ||
 	    db_bind_text(stmt, ":requested_by", requested_by, err) != 0 ||

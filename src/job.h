@@ -37,7 +37,7 @@
 #include "str.h"
 #include "uuid.h"
 
-enum job_kind { JOB_HEAP_SNAPSHOT, JOB_CPU_PROFILE };
+enum job_kind { JOB_HEAP_SNAPSHOT, JOB_CPU_PROFILE, JOB_HEAP_PROFILE };
 enum job_state {
 	JOB_QUEUED,	/* accepted, podprof-capture not yet up */
 	JOB_RUNNING,
@@ -115,6 +115,8 @@ struct job {
 	enum conf_method method;	/* asked for */
 	int64_t duration_ms;
 	int64_t interval_us;
+	int64_t sampling_bytes;
+	bool live;
 	bool force;
 	char worker[JOB_WORKER_MAX];	/* "": the main thread */
 	char requested_by[STR_NAME_MAX + 8];
@@ -166,7 +168,7 @@ const char *job_phase_name(enum job_phase phase);
 int job_kind_of_name(const char *name);
 int job_state_of_name(const char *name);
 
-/* The artifact's extension: "heapsnapshot", "cpuprofile". */
+/* The artifact's extension: "heapsnapshot", "cpuprofile", "heapprofile". */
 const char *job_extension(enum job_kind kind);
 
 /* True for succeeded, failed, canceled. */
@@ -188,6 +190,8 @@ struct job_order {
 	enum conf_method method;
 	int64_t duration_ms;		/* heap snapshot: JOB_UNKNOWN */
 	int64_t interval_us;		/* JOB_UNKNOWN: V8's default */
+	int64_t sampling_bytes;		/* JOB_UNKNOWN: podprof's choice */
+	bool live;			/* what is alive at the end, alone */
 	bool force;
 	const char *worker;		/* a thread's id; NULL: the main one */
 	const char *requested_by;	/* a token's name, "anonymous" … */
@@ -210,7 +214,9 @@ struct job_order {
  *
  *   ERR_CONFLICT    a heap snapshot of the app is queued or running, or is over
  *                   and still blocks it; a profile is only kept by one that
- *                   may block the app: not once it is known to be by fork
+ *                   may block the app: not once it is known to be by fork;
+ *                   or another heap profile of the same thread, of which V8
+ *                   cannot tell two apart
  *   ERR_LIMIT       profiles_max profiles of the app are queued or running, or
  *                   as many captures as may be were begun within a minute:
  *                   job_rate_of() and rate_wait_ms() tell when

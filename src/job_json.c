@@ -176,6 +176,11 @@ put_options(const struct job *job, struct json *object)
 		bad |= json_put_int(options, "durationMs", job->duration_ms);
 	if (job->interval_us != JOB_UNKNOWN)
 		bad |= json_put_int(options, "intervalUs", job->interval_us);
+	if (job->sampling_bytes != JOB_UNKNOWN)
+		bad |= json_put_int(options, "samplingBytes",
+		    job->sampling_bytes);
+	if (job->live)
+		bad |= json_put_bool(options, "live", true);
 	if (job->force)
 		bad |= json_put_bool(options, "force", true);
 	if (job->method != METHOD_AUTO)

@@ -13,10 +13,12 @@
 static const char *const kind_names[] = {
 	[JOB_HEAP_SNAPSHOT] = "heap-snapshot",
 	[JOB_CPU_PROFILE] = "cpu-profile",
+	[JOB_HEAP_PROFILE] = "heap-profile",
 };
 static const char *const extensions[] = {
 	[JOB_HEAP_SNAPSHOT] = "heapsnapshot",
 	[JOB_CPU_PROFILE] = "cpuprofile",
+	[JOB_HEAP_PROFILE] = "heapprofile",
 };
 static const char *const state_names[] = {
 	[JOB_QUEUED] = "queued",
@@ -230,6 +232,8 @@ job_read_row(struct db_stmt *row, struct job *out, struct err *err)
 	out->revision = number(row, "revision");
 	out->duration_ms = number(row, "duration_ms");
 	out->interval_us = number(row, "interval_us");
+	out->sampling_bytes = number(row, "sampling_bytes");
+	out->live = number(row, "live") == 1;
 	out->force = number(row, "force") == 1;
 	text(row, "worker", out->worker, sizeof(out->worker));
 	text(row, "requested_by", out->requested_by,

@@ -4,8 +4,9 @@
 //	node --inspect=… worker-app.js [--heap-mb N] NAME...
 //
 // Starts a worker for each NAME; one whose name begins with "pegged" never
-// returns to its event loop, and one whose name begins with "big" has a heap of
-// N MB.  Each holds 2000 objects of a class HeldBy_NAME, as does the main thread,
+// returns to its event loop, one whose name begins with "big" has a heap of N
+// MB, and one whose name begins with "hungry" allocates, in a function
+// allocateInThread, what it keeps for a while.  Each holds 2000 objects of a class HeldBy_NAME, as does the main thread,
 // whose NAME is main, and works in a function spinInWorker.
 //
 // Prints "listening on http://127.0.0.1:PORT" once they run.  Answers with JSON:
@@ -16,6 +17,7 @@
 //	GET /terminate/NAME	once it has been ended by worker.terminate()
 //	GET /churn/N		starts and ends N short ones, some at a time
 //	GET /peg/MS		and then the main thread loops for so long
+//	GET /feed		and then the main thread allocates, too
 //	GET /exit		and then the app exits with status 7
 'use strict';
 
@@ -55,10 +57,21 @@ function spin(ms) {
 		[3, 1, 2, 5, 4, 7, 6, 8].sort(spinInWorker);
 }
 
+// The last ones are alive, some 4 MB.
+const recent = [];
+
+function allocateInThread() {
+	for (let i = 0; i < 20; i++)
+		recent.push(new Array(1000).fill(i));
+	recent.splice(0, recent.length - 500);
+}
+
 function work() {
 	hold(workerData.name, workerData.heapMb);
 	parentPort.on('message', () => process.exit(0));
 	parentPort.postMessage('ready');
+	if (workerData.name.startsWith('hungry'))
+		setInterval(allocateInThread, 5);
 	if (workerData.name.startsWith('pegged'))
 		spin(Infinity);
 	else
@@ -109,6 +122,7 @@ const ANSWERS = {
 	end: (name) => ended(name, leave),
 	terminate: (name) => ended(name, terminate),
 	churn: (count) => churn(Number(count)),
+	feed: () => void setInterval(allocateInThread, 5),
 	peg: (ms) => void setTimeout(spin, 20, Number(ms)),
 	exit: () => void setTimeout(() => process.exit(7), 20),
 };

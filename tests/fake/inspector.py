@@ -127,6 +127,16 @@ def small_profile(function="hotLoopOfSample", samples=50):
         "samples": [2] * samples, "timeDeltas": [1000] * samples}
 
 
+def small_heap_profile(function="keepOfSample"):
+    """A whole heap profile with all bytes in one function."""
+    frame = {"scriptId": "1", "url": "", "lineNumber": 0, "columnNumber": 0}
+    leaf = {"callFrame": dict(frame, functionName=function), "id": 2,
+            "selfSize": 4096, "children": []}
+    return {"head": {"callFrame": dict(frame, functionName="(root)"), "id": 1,
+                     "selfSize": 0, "children": [leaf]},
+            "samples": [{"size": 4096, "nodeId": 2, "ordinal": 1}]}
+
+
 class Session:
     """One WebSocket connection, seen from the inspector's side."""
 
@@ -135,6 +145,7 @@ class Session:
         self.connection = connection
         self.piece = piece
         self.lock = threading.Lock()
+        self.is_over = False
 
     def send_bytes(self, data):
         """Raw bytes; in TCP pieces of self.piece, if that is set."""
@@ -237,6 +248,7 @@ class Behaviour:
     def __init__(self, hold=None):
         self.hold = hold
         self.started = threading.Event()    # a capture has begun
+        self.sampler = None    # the session whose heap sampler it is
 
     # HTTP: raw bytes of the answer.
     def list(self, inspector, host):
@@ -264,6 +276,9 @@ class Behaviour:
             "HeapProfiler.takeHeapSnapshot": self.on_snapshot,
             "Profiler.start": self.on_profile_start,
             "Profiler.stop": self.on_profile_stop,
+            "HeapProfiler.startSampling": self.on_sampling_start,
+            "HeapProfiler.getSamplingProfile": self.on_sampling_look,
+            "HeapProfiler.stopSampling": self.on_sampling_stop,
         }
         method = command["method"]
         if method in handlers:
@@ -316,6 +331,26 @@ class Behaviour:
 
     def on_profile_stop(self, session, command):
         session.reply(command, {"profile": small_profile()})
+
+    # V8 has one sampler, whoever asks for it, and it ends with the session
+    # that began it.
+    def on_sampling_start(self, session, command):
+        self.started.set()
+        if self.sampler is None or self.sampler.is_over:
+            self.sampler = session
+        session.reply(command, {})
+
+    def on_sampling_look(self, session, command):
+        if self.sampler is None or self.sampler.is_over:
+            session.send({"id": command["id"], "error": {
+                "code": -32000,
+                "message": "V8 sampling heap profiler was not started."}})
+        else:
+            session.reply(command, {"profile": small_heap_profile()})
+
+    def on_sampling_stop(self, session, command):
+        self.on_sampling_look(session, command)
+        self.sampler = None
 
 
 def http_answer(status, body, head=""):
@@ -895,6 +930,7 @@ class Inspector:
         except Gone:
             pass
         finally:
+            session.is_over = True
             self.connections.discard(connection)
             connection.close()
 

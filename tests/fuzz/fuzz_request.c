@@ -56,7 +56,7 @@ try_body(const uint8_t *data, size_t size)
 
 	if (order_parse((const char *)data, size, &order, &err) != 0)
 		return;
-	if (order.kind == JOB_CPU_PROFILE &&
+	if (order.kind != JOB_HEAP_SNAPSHOT &&
 	    (order.duration_ms < ORDER_DURATION_MIN_MS ||
 	    order.duration_ms > ORDER_DURATION_MAX_MS))
 		abort();

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include "database.h"
 #include "test.h"
 
 #include "artifact.h"
@@ -40,6 +41,9 @@
 /* What Runtime.evaluate says, and [limits] min_free_bytes. */
 static const char *facts = FACTS;
 static const char *min_free = "0";
+/* Of a heap profile. */
+static int64_t sampling_bytes = JOB_UNKNOWN;
+static bool live;
 static char dir[256];
 static struct inspector in;
 static struct conf *conf;
@@ -77,6 +81,18 @@ reply(int fd, long long id, const char *result)
 	inspector_say(fd, text);
 }
 
+/* As V8 answers where it has no sampler. */
+static inline void
+refuse(int fd, long long id)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "{\"id\":%lld,\"error\":{\"code\":"
+	    "-32000,\"message\":\"V8 sampling heap profiler was not "
+	    "started.\"}}", id);
+	inspector_say(fd, text);
+}
+
 static inline void
 script(struct inspector *self, int fd, int n)
 {
@@ -98,6 +114,8 @@ script(struct inspector *self, int fd, int n)
 			continue;
 		if (strcmp(method, "Runtime.evaluate") == 0)
 			reply(fd, id, facts);
+		else if (strcmp(method, "HeapProfiler.getSamplingProfile") == 0)
+			refuse(fd, id);
 		else
 			reply(fd, id, "{}");
 	}
@@ -113,6 +131,8 @@ order_of(enum job_kind kind, int64_t duration_ms)
 		.method = METHOD_AUTO,
 		.duration_ms = duration_ms,
 		.interval_us = JOB_UNKNOWN,
+		.sampling_bytes = sampling_bytes,
+		.live = live,
 		.requested_by = "tester",
 		.request_id = "r-1",
 		.profiles_max = 4,
@@ -148,7 +168,7 @@ begin(enum job_kind kind, int64_t duration_ms, const char *limits,
 	assert_int_equal(fclose(file), 0);
 	assert_ok(conf_load(path, env, &conf, &err), err);
 	assert_ok(artifact_check_dirs(dir, false, &err), err);
-	assert_ok(job_open_db(dir, &db, &err), err);
+	database_open(dir, &db);
 	assert_ok(job_create(db, dir, &order, &job, &is_new, &err), err);
 }
 
@@ -168,6 +188,8 @@ end(void)
 {
 	facts = FACTS;
 	min_free = "0";
+	sampling_bytes = JOB_UNKNOWN;
+	live = false;
 	db_close(&db);
 	conf_free(&conf);
 	inspector_stop(&in);

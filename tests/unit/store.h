@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "database.h"
 #include "test.h"
 
 #include "file.h"
@@ -49,7 +50,7 @@ setup(void **state)
 		return -1;
 	test_make_dir(f->dir);
 	assert_ok(artifact_check_dirs(f->dir, false, &err), err);
-	assert_ok(job_open_db(f->dir, &f->db, &err), err);
+	database_open(f->dir, &f->db);
 	assert_ok(proc_self(&f->self, &err), err);
 	*state = f;
 	return 0;
@@ -73,8 +74,9 @@ order_of(enum job_kind kind)
 	struct job_order order = {
 		.app = APP, .pod = POD, .kind = kind, .method = METHOD_AUTO,
 		.duration_ms = kind == JOB_HEAP_SNAPSHOT ? JOB_UNKNOWN : 2000,
-		.interval_us = JOB_UNKNOWN, .requested_by = "ci",
-		.request_id = "req-1", .profiles_max = 32,
+		.interval_us = JOB_UNKNOWN, .sampling_bytes = JOB_UNKNOWN,
+		.requested_by = "ci", .request_id = "req-1",
+		.profiles_max = 32,
 	};
 
 	return order;

@@ -221,6 +221,119 @@ test_profile_missing(void **state)
 	expect_failure(ERR_TARGET_REFUSED, "no profile");
 }
 
+/* What V8 was told to begin with. */
+static char started[200];
+
+static bool
+samples_heap(int fd, long long id, const char *method)
+{
+	const char *params = strstr(heard, "\"params\":");
+
+	if (strcmp(method, "HeapProfiler.startSampling") == 0 && params != NULL)
+		(void)snprintf(started, sizeof(started), "%s", params);
+	if (strcmp(method, "HeapProfiler.stopSampling") != 0)
+		return false;
+	reply(fd, id, "{\"profile\":{\"head\":{},\"samples\":[]}}");
+	return true;
+}
+
+static void
+expect_heap_profile(const char *params)
+{
+	const int64_t began_ms = clock_mono_ms();
+	struct err err;
+
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_true(clock_mono_ms() - began_ms >= 200);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	assert_true(job.freeze_ms >= 0);
+	assert_int_equal(job.used_method, METHOD_STREAM);
+	assert_int_equal(job.sum.size_bytes,
+	    strlen("{\"head\":{},\"samples\":[]}"));
+	assert_string_equal(started, params);
+	end();
+}
+
+static void
+test_heap_profile(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_PROFILE, 200, "", samples_heap);
+	expect_heap_profile("\"params\":{\"samplingInterval\":524288,"
+	    "\"includeObjectsCollectedByMajorGC\":true,"
+	    "\"includeObjectsCollectedByMinorGC\":true}}");
+	live = true;
+	begin(JOB_HEAP_PROFILE, 200, "", samples_heap);
+	expect_heap_profile("\"params\":{\"samplingInterval\":32768}}");
+	sampling_bytes = 4096;
+	begin(JOB_HEAP_PROFILE, 200, "", samples_heap);
+	expect_heap_profile("\"params\":{\"samplingInterval\":4096,"
+	    "\"includeObjectsCollectedByMajorGC\":true,"
+	    "\"includeObjectsCollectedByMinorGC\":true}}");
+}
+
+static int looks;
+static bool is_begun;
+
+/* Another's sampler, which ends after so many looks. */
+static bool
+samples_for_others(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.startSampling") == 0)
+		is_begun = true;
+	if (strcmp(method, "HeapProfiler.getSamplingProfile") != 0 ||
+	    looks-- <= 0)
+		return samples_heap(fd, id, method);
+	reply(fd, id, "{\"profile\":{\"head\":{},\"samples\":[]}}");
+	return true;
+}
+
+/* V8 would take ours for it, and end it with ours. */
+static void
+test_sampled_by_others(void **state)
+{
+	struct err err;
+
+	(void)state;
+	is_begun = false;
+	looks = 99;
+	begin(JOB_HEAP_PROFILE, 100, "", samples_for_others);
+	assert_err(capture_run(conf, db, job.id, &err), err,
+	    ERR_TARGET_REFUSED, "somebody else samples the heap");
+	read_job();
+	assert_int_equal(job.state, JOB_FAILED);
+	assert_int_equal(job.accepted_at_ms, JOB_UNKNOWN);
+	assert_false(is_begun);
+	end();
+	/* One that is just being ended. */
+	looks = 1;
+	begin(JOB_HEAP_PROFILE, 100, "", samples_for_others);
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_true(is_begun);
+	end();
+}
+
+static bool
+is_ended_by_others(int fd, long long id, const char *method)
+{
+	if (strcmp(method, "HeapProfiler.stopSampling") != 0)
+		return false;
+	refuse(fd, id);
+	return true;
+}
+
+static void
+test_heap_profile_missing(void **state)
+{
+	(void)state;
+	begin(JOB_HEAP_PROFILE, 100, "", is_ended_by_others);
+	expect_failure(ERR_TARGET_REFUSED, "has somebody else ended the one "
+	    "sampler that V8 has for each thread?: HeapProfiler.stopSampling: "
+	    "the inspector refused: V8 sampling heap profiler was not "
+	    "started.");
+}
+
 static bool
 truncates(int fd, long long id, const char *method)
 {
@@ -485,6 +598,9 @@ main(void)
 		cmocka_unit_test(test_cpu_profile),
 		cmocka_unit_test(test_cpu_profile_of_exiting_app),
 		cmocka_unit_test(test_profile_missing),
+		cmocka_unit_test(test_heap_profile),
+		cmocka_unit_test(test_sampled_by_others),
+		cmocka_unit_test(test_heap_profile_missing),
 		cmocka_unit_test(test_truncated_snapshot),
 		cmocka_unit_test(test_empty_snapshot),
 		cmocka_unit_test(test_app_dies),

@@ -28,6 +28,9 @@ words_are_those_of_the_contract(void **state)
 	assert_string_equal(job_kind_name(JOB_CPU_PROFILE), "cpu-profile");
 	assert_string_equal(job_extension(JOB_CPU_PROFILE), "cpuprofile");
 	assert_int_equal(job_kind_of_name("cpu-profile"), JOB_CPU_PROFILE);
+	assert_string_equal(job_kind_name(JOB_HEAP_PROFILE), "heap-profile");
+	assert_string_equal(job_extension(JOB_HEAP_PROFILE), "heapprofile");
+	assert_int_equal(job_kind_of_name("heap-profile"), JOB_HEAP_PROFILE);
 	assert_int_equal(job_kind_of_name("cpu"), -1);
 	assert_int_equal(job_kind_of_name(""), -1);
 	assert_int_equal(job_kind_of_name(NULL), -1);
@@ -274,6 +277,59 @@ profiles_are_limited(void **state)
 	assert_ok(try_create(f, &profile, &job, &err), err);
 }
 
+static void
+one_heap_profile_of_a_thread(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_PROFILE);
+	struct fixture *f = *state;
+	struct job first, job;
+	struct err err;
+
+	order.sampling_bytes = 65536;
+	order.live = true;
+	assert_ok(try_create(f, &order, &first, &err), err);
+	assert_int_equal(first.sampling_bytes, 65536);
+	assert_true(first.live);
+	assert_non_null(strstr(first.artifact_name, "Z.heapprofile"));
+	assert_err(try_create(f, &order, &job, &err), err, ERR_CONFLICT,
+	    "one heap profile of a thread at a time, and job");
+	assert_string_equal(job.id, first.id);
+	/* Beside what is of another kind, thread, app or pod. */
+	(void)create(f, JOB_CPU_PROFILE);
+	order.worker = "3";
+	assert_ok(try_create(f, &order, &job, &err), err);
+	assert_err(try_create(f, &order, &job, &err), err, ERR_CONFLICT,
+	    "is queued; order again when it is finished");
+	order.worker = NULL;
+	order.app = "other";
+	assert_ok(try_create(f, &order, &job, &err), err);
+	order.app = APP;
+	order.pod = "other-pod";
+	assert_ok(try_create(f, &order, &job, &err), err);
+	order.pod = POD;
+	(void)claim(f, first.id, &f->self);
+	assert_ok(job_cancel(f->db, f->dir, first.id, &job, &err), err);
+	assert_err(try_create(f, &order, &job, &err), err, ERR_CONFLICT,
+	    "is canceled, but has not left the app yet; order again");
+	assert_ok(job_release(f->db, f->dir, first.id, &err), err);
+	order.sampling_bytes = JOB_UNKNOWN;
+	order.live = false;
+	assert_ok(try_create(f, &order, &job, &err), err);
+	assert_int_equal(job.sampling_bytes, JOB_UNKNOWN);
+	assert_false(job.live);
+	/* They count as profiles: three of the app are there. */
+	order = order_of(JOB_CPU_PROFILE);
+	order.profiles_max = 3;
+	assert_err(try_create(f, &order, &job, &err), err, ERR_LIMIT,
+	    "3 profiles");
+	/* And none is begun while a snapshot freezes the app. */
+	first = create(f, JOB_HEAP_SNAPSHOT);
+	order = order_of(JOB_HEAP_PROFILE);
+	order.worker = "4";
+	assert_err(try_create(f, &order, &job, &err), err, ERR_CONFLICT,
+	    first.id);
+}
+
 /* A worker's snapshot has its name, keeps others away like any other, and is
  * one that the drop-in addresses speak of. */
 static void
@@ -516,6 +572,7 @@ main(void)
 		TEST(one_snapshot_excludes_everything),
 		TEST(forked_snapshot_lets_profiles_be),
 		TEST(profiles_are_limited),
+		TEST(one_heap_profile_of_a_thread),
 		TEST(worker_has_its_own),
 		TEST(unaccepted_failure_leaves_no_trace),
 		TEST(discard_takes_nothing_else),

@@ -82,6 +82,27 @@ json_of_a_queued_profile(void **state)
 }
 
 static void
+json_of_a_heap_profile(void **state)
+{
+	struct job_order order = order_of(JOB_HEAP_PROFILE);
+	struct fixture *f = *state;
+	struct json *json;
+	struct job job;
+	char text[4096];
+	struct err err;
+
+	order.sampling_bytes = 65536;
+	order.live = true;
+	assert_ok(try_create(f, &order, &job, &err), err);
+	json = json_of(&job, text);
+	assert_text(text, "\"kind\":\"heap-profile\",\"state\":\"queued\",");
+	assert_text(text, "\"unit\":null,\"bytes\":0,\"estimated\":false},"
+	    "\"options\":{\"durationMs\":2000,\"samplingBytes\":65536,"
+	    "\"live\":true},");
+	json_free(&json);
+}
+
+static void
 json_of_a_snapshot(void **state)
 {
 	const struct job_progress progress = {PHASE_WRITING, 120000, 503269,
@@ -295,6 +316,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(json_of_a_queued_profile),
+		TEST(json_of_a_heap_profile),
 		TEST(json_of_a_snapshot),
 		TEST(json_of_a_failure),
 		TEST(json_of_attempts),

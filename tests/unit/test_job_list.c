@@ -230,7 +230,7 @@ every_filter_and_page_agree(void **state)
 	size_t i, j;
 
 	make_motley(f, ids);
-	for (filter.kind = -1; filter.kind <= JOB_CPU_PROFILE; filter.kind++)
+	for (filter.kind = -1; filter.kind <= JOB_HEAP_PROFILE; filter.kind++)
 		for (filter.state = -1; filter.state <= JOB_CANCELED;
 		    filter.state++) {
 			matched += expected_list(f, ids, &filter, &want) > 1;
@@ -244,7 +244,7 @@ every_filter_and_page_agree(void **state)
 					    want.ids[j]);
 			}
 		}
-	/* Nearly all of the 18 lists show something. */
+	/* Nearly all of the 18 lists that can show something do. */
 	assert_true(matched >= 14);
 }
 

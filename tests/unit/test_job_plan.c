@@ -117,7 +117,7 @@ list_every_way(struct fixture *f)
 	int kind, state;
 
 	for (i = 0; i < sizeof(afters) / sizeof(afters[0]); i++)
-		for (kind = -1; kind <= JOB_CPU_PROFILE; kind++)
+		for (kind = -1; kind <= JOB_HEAP_PROFILE; kind++)
 			for (state = -1; state <= JOB_CANCELED; state++)
 				list(f, kind, state, afters[i]);
 }
@@ -152,7 +152,7 @@ live_through(struct fixture *f)
 	    err);
 	assert_ok(link_find(f->db, APP, secret, &link, &err), err);
 	assert_ok(job_remove(f->db, f->dir, job.id, &err), err);
-	job = create_running(f, JOB_CPU_PROFILE);
+	job = create_running(f, JOB_HEAP_PROFILE);
 	assert_ok(job_cancel(f->db, f->dir, job.id, &job, &err), err);
 	assert_ok(job_hold(f->db, job.id, &err), err);
 	assert_ok(job_release(f->db, f->dir, job.id, &err), err);

@@ -9,7 +9,7 @@ files_without_a_row_go(void **state)
 {
 	static const char *const extensions[] = {
 		"part", "heapsnapshot", "heapsnapshot.zst", "cpuprofile",
-		"cpuprofile.zst",
+		"cpuprofile.zst", "heapprofile", "heapprofile.zst",
 	};
 	struct fixture *f = *state;
 	struct job job = create_succeeded(f);

@@ -57,6 +57,8 @@ table_refuses_what_is_no_state(void **state)
 		{"attempts = '{}'", "CHECK"},
 		{"attempts = ''", "CHECK"},
 		{"predicted_freeze_ms = 'long'", "cannot store TEXT"},
+		{"sampling_bytes = 1023", "CHECK"},
+		{"live = 2", "CHECK"},
 		{"kind = 'cpu-profile'", "a job keeps its identity"},
 		{"app = 'other'", "a job keeps its identity"},
 		{"id = upper(id)", "a job keeps its identity"},

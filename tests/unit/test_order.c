@@ -57,6 +57,32 @@ test_profile(void **state)
 }
 
 static void
+test_heap_profile(void **state)
+{
+	struct order order;
+	struct err err;
+
+	(void)state;
+	assert_ok(parse("{\"kind\":\"heap-profile\"}", &order, &err), err);
+	assert_int_equal(order.kind, JOB_HEAP_PROFILE);
+	assert_int_equal(order.duration_ms, 60000);
+	assert_int_equal(order.sampling_bytes, JOB_UNKNOWN);
+	assert_false(order.live);
+	assert_ok(parse("{\"samplingBytes\":1024,\"live\":true,"
+	    "\"kind\":\"heap-profile\",\"durationMs\":100,\"worker\":\"3\"}",
+	    &order, &err), err);
+	assert_int_equal(order.duration_ms, 100);
+	assert_int_equal(order.sampling_bytes, 1024);
+	assert_true(order.live);
+	assert_string_equal(order.worker, "3");
+	assert_ok(parse("{\"kind\":\"heap-profile\",\"live\":false,"
+	    "\"samplingBytes\":16777216,\"method\":\"stream\"}", &order, &err),
+	    err);
+	assert_int_equal(order.sampling_bytes, 16777216);
+	assert_false(order.live);
+}
+
+static void
 test_worker(void **state)
 {
 	struct order order;
@@ -90,7 +116,9 @@ test_refused(void **state)
 		{ "{\"kind\":\"core-dump\"}", "kind: must be" },
 		{ "{\"kind\":17}", "kind: must be" },
 		{ "{\"kind\":null}", "kind: must be" },
-		{ "{\"kind\":\"heap-profile\"}", "not available" },
+		{ "{\"kind\":\"heap\"}",
+		    "kind: must be \"heap-snapshot\", \"cpu-profile\" or "
+		    "\"heap-profile\"" },
 		{ "{\"kind\":\"heap-snapshot\",\"kind\":\"heap-snapshot\"}",
 		    "kind: given twice" },
 		{ "{\"kind\":\"heap-snapshot\",\"Kind\":1}",
@@ -115,8 +143,28 @@ test_refused(void **state)
 		    "intervalUs: must be a whole number from 50 to 100000" },
 		{ "{\"kind\":\"cpu-profile\",\"intervalUs\":true}",
 		    "intervalUs" },
-		{ "{\"kind\":\"cpu-profile\",\"samplingBytes\":1}",
-		    "samplingBytes" },
+		{ "{\"kind\":\"heap-profile\",\"intervalUs\":500}",
+		    "intervalUs: a heap-profile has no interval" },
+		{ "{\"kind\":\"heap-profile\",\"durationMs\":99}",
+		    "durationMs: must be a whole number from 100 to 120000" },
+		{ "{\"kind\":\"heap-profile\",\"samplingBytes\":1023}",
+		    "samplingBytes: must be a whole number from 1024 to "
+		    "16777216" },
+		{ "{\"kind\":\"heap-profile\",\"samplingBytes\":16777217}",
+		    "samplingBytes: must be" },
+		{ "{\"kind\":\"heap-profile\",\"samplingBytes\":\"2048\"}",
+		    "samplingBytes: must be" },
+		{ "{\"kind\":\"heap-profile\",\"live\":1}",
+		    "live: must be true or false" },
+		{ "{\"kind\":\"heap-profile\",\"method\":\"fork\"}",
+		    "method: fork is a way to take a heap-snapshot; leave it "
+		    "out for a heap-profile" },
+		{ "{\"kind\":\"cpu-profile\",\"samplingBytes\":4096}",
+		    "samplingBytes: a cpu-profile takes no samples" },
+		{ "{\"kind\":\"heap-snapshot\",\"samplingBytes\":4096}",
+		    "samplingBytes: a heap-snapshot takes no samples" },
+		{ "{\"live\":true,\"kind\":\"cpu-profile\"}",
+		    "live: a cpu-profile has no such choice" },
 		{ "{\"kind\":\"heap-snapshot\",\"method\":\"magic\"}",
 		    "method: must be \"auto\", \"fork\", \"direct\" or "
 		    "\"stream\"" },
@@ -184,6 +232,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_profile),
+		cmocka_unit_test(test_heap_profile),
 		cmocka_unit_test(test_worker),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_deep),
