@@ -71,7 +71,9 @@ CREATE TABLE jobs (
 	CHECK (length(idempotency_key) BETWEEN 1 AND 255), idempotency_sha256 TEXT
 	CHECK (length(idempotency_sha256) = 64), attempts TEXT
 	CHECK (attempts GLOB '[[]*]' AND length(attempts) <= 16384), predicted_peak_bytes INTEGER, predicted_freeze_ms INTEGER, shield_from_ms INTEGER, drain_until_ms INTEGER, shield_until_ms INTEGER, worker TEXT
-	CHECK (length(worker) BETWEEN 1 AND 64),
+	CHECK (length(worker) BETWEEN 1 AND 64), sampling_bytes INTEGER
+	CHECK (sampling_bytes BETWEEN 1024 AND 16777216), live INTEGER NOT NULL DEFAULT 0
+	CHECK (live IN (0, 1)),
 
 	CHECK ((state IN ('queued', 'running')) = (finished_at_ms IS NULL)),
 	CHECK (state = 'queued' OR started_at_ms IS NOT NULL
@@ -320,3 +322,47 @@ CREATE INDEX starts_by_time ON starts (at_ms);
 CREATE INDEX starts_of_app ON starts (pod, app, at_ms);
 
 CREATE INDEX starts_of_who ON starts (pod, who, at_ms);
+
+CREATE TABLE summaries (
+	-- Counts in the order in which they were begun.
+	seq INTEGER PRIMARY KEY,
+	job_id TEXT NOT NULL UNIQUE REFERENCES jobs (id) ON DELETE CASCADE,
+	-- The job's: a pod makes one at a time.
+	app TEXT NOT NULL,
+	pod TEXT NOT NULL,
+	state TEXT NOT NULL DEFAULT 'begun'
+		CHECK (state IN ('begun', 'running', 'ready', 'failed')),
+	-- Whoever makes it says so now and then: see src/proc.h.
+	lease_until_ms INTEGER NOT NULL,
+	runner_pid INTEGER,
+	runner_start_ticks INTEGER,
+	runner_host TEXT,
+
+	nodes INTEGER,
+	edges INTEGER,
+	self_size_bytes INTEGER,
+	classes INTEGER,	-- rows of its own
+
+	-- Why it failed: a name of src/err.h and a sentence.
+	error TEXT,
+	error_detail TEXT,
+
+	CHECK (state <> 'running' OR runner_pid IS NOT NULL),
+	CHECK ((state = 'ready') = (nodes IS NOT NULL)),
+	CHECK ((state = 'ready') = (edges IS NOT NULL)),
+	CHECK ((state = 'ready') = (self_size_bytes IS NOT NULL)),
+	CHECK ((state = 'ready') = (classes IS NOT NULL)),
+	CHECK ((state = 'failed') = (error IS NOT NULL))
+) STRICT;
+
+CREATE TABLE classes (
+	summary INTEGER NOT NULL REFERENCES summaries (seq) ON DELETE CASCADE,
+	name TEXT NOT NULL,
+	count INTEGER NOT NULL CHECK (count > 0),
+	self_size_bytes INTEGER NOT NULL CHECK (self_size_bytes >= 0),
+	PRIMARY KEY (summary, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX jobs_one_heap_profile
+	ON jobs (app, pod, coalesce(worker, ''))
+	WHERE kind = 'heap-profile' AND holds_target = 1;
