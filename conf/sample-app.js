@@ -1,5 +1,6 @@
 // A Node.js process to try podprof on: it holds a heap worth looking at, burns
-// some CPU in functions whose names a profile must show, and answers HTTP.
+// some CPU and allocates in functions whose names a profile must show, leaks a
+// little, and answers HTTP.
 //
 //	node --inspect=127.0.0.1:9229 sample-app.js [--port N] [--heap-mb N]
 //
@@ -116,9 +117,37 @@ function sortOrdersOfSample(shop) {
 	return numbers.sort((a, b) => a - b)[0];
 }
 
+// The last ones are alive, so that a profile of what is alive shows them, too.
+function allocateRowsOfSample(shop) {
+	const rows = [];
+	for (let i = 0; i < 64; i++)
+		rows.push(new Array(1000).fill(i));
+	shop.rows = [...shop.rows.slice(-1), rows];
+}
+
+// A leak, but no endless one: what grew between two snapshots is this class.
+class ForgottenCart {
+	constructor(number) {
+		this.number = number;
+		this.openedAt = Date.now();
+		this.customer = null;
+		this.prices = this.discounts = this.taxes = this.weights = 0;
+		this.street = this.city = this.country = this.phone = '';
+	}
+}
+
+const FORGOTTEN_MAX = 50000;
+
+function forgetCartsOfSample(shop) {
+	for (let i = 0; i < 20 && shop.carts.length < FORGOTTEN_MAX; i++)
+		shop.carts.push(new ForgottenCart(shop.carts.length));
+}
+
 function burnCpu(shop) {
 	shop.sink = hotLoopOfSample(performance.now() + 15);
 	shop.sink += sortOrdersOfSample(shop);
+	allocateRowsOfSample(shop);
+	forgetCartsOfSample(shop);
 }
 
 // A timer that comes late tells how long the event loop stood still.
@@ -149,7 +178,7 @@ function answer(request, response, shop, stalls) {
 
 function main() {
 	const options = readOptions(process.argv.slice(2));
-	const shop = { customers: new Map(), sink: 0 };
+	const shop = { customers: new Map(), rows: [], carts: [], sink: 0 };
 
 	fillHeap(shop, options.heapMb);
 	setInterval(burnCpu, 100, shop);

@@ -17,6 +17,7 @@ static const struct {
 	{ 204, "No Content" },
 	{ 206, "Partial Content" },
 	{ 304, "Not Modified" },
+	{ 308, "Permanent Redirect" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
@@ -172,8 +173,10 @@ answer_send_head(const struct answer *answer, struct gate *gate,
 	if (has_length(answer) && buf_addf(&head, err,
 	    "Content-Length: %lld\r\n", bytes) != 0)
 		goto out;
-	if (buf_adds(&head, "Cache-Control: no-store\r\n"
-	    "X-Content-Type-Options: nosniff\r\n\r\n", err) != 0)
+	if (buf_addf(&head, err, "Cache-Control: %s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n",
+	    answer->cache_control != NULL ? answer->cache_control
+	    : "no-store") != 0)
 		goto out;
 	rc = gate_write(gate, head.data, head.len, err);
 out:

@@ -33,6 +33,7 @@ struct answer {
 	/* ANSWER_RESPONSE and ANSWER_FILE */
 	int status;
 	const char *type;	/* Content-Type; NULL: there is no body */
+	const char *cache_control;	/* NULL: no-store */
 	int64_t retry_after_s;	/* 0: none */
 	struct buf headers;	/* further lines, see answer_header() */
 	bool incomplete;	/* a header had no room: nothing to send */
@@ -73,7 +74,7 @@ void answer_attachment(struct answer *answer, const char *name);
 
 /*
  * Write the head: status, headers, Content-Type, Content-Length (of the body
- * or file; not with 204 and 304), and what every answer has: Cache-Control: no-store and
+ * or file; not with 204 and 304), and what every answer has: Cache-Control and
  * X-Content-Type-Options: nosniff.  ERR_INTERNAL as gate_write().
  */
 MUST int answer_send_head(const struct answer *answer, struct gate *gate,

@@ -17,8 +17,10 @@
 
 #define PIECE_BYTES (64 << 10)
 /* Places of their own for long responses, lists of jobs: they are in memory, and
- * must not wait for files. */
+ * must not wait for files; and for those to people without a token, who must
+ * not keep others from theirs. */
 #define RESPONSES_MAX 16
+#define PUBLIC_MAX 8
 #define RESPONSE_MS 60000
 /* All of a download: ten minutes, and a second for each 64 kB. */
 #define DOWNLOAD_MS 600000
@@ -27,16 +29,24 @@
  * bad network is not. */
 #define SEND_TIMEOUT_MS 60000
 
+enum place {
+	PLACE_FILE,
+	PLACE_RESPONSE,
+	PLACE_PUBLIC,
+	PLACES_LEN
+};
+
 struct downloads {
 	struct service *service;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int64_t files, responses;	/* under way */
+	int64_t taken[PLACES_LEN];	/* under way */
 };
 
 /* What a new thread gets. */
 struct task {
 	struct downloads *downloads;
+	enum place place;
 	struct request *request;
 	struct answer answer;
 };
@@ -218,6 +228,18 @@ downloads_new(struct service *service, struct downloads **ret_downloads,
 	return 0;
 }
 
+/* With the lock. */
+static bool
+is_busy(const struct downloads *downloads)
+{
+	size_t i;
+
+	for (i = 0; i < PLACES_LEN; i++)
+		if (downloads->taken[i] > 0)
+			return true;
+	return false;
+}
+
 void
 downloads_free(struct downloads **downloads)
 {
@@ -225,56 +247,60 @@ downloads_free(struct downloads **downloads)
 
 	if (d == NULL)
 		return;
-	assert(d->files == 0 && d->responses == 0);
+	assert(!is_busy(d));
 	(void)pthread_cond_destroy(&d->changed);
 	(void)pthread_mutex_destroy(&d->lock);
 	free(d);
 	*downloads = NULL;
 }
 
-/* The counter of what this answer is, and how many there may be. */
-static int64_t *
-counter_of(struct downloads *downloads, enum answer_kind kind,
-    int64_t *ret_max)
+static enum place
+place_of(const struct request *request, const struct answer *answer)
 {
-	if (kind == ANSWER_FILE) {
-		*ret_max = service_conf(downloads->service)->downloads;
-		return &downloads->files;
-	}
-	*ret_max = RESPONSES_MAX;
-	return &downloads->responses;
+	if (answer->kind == ANSWER_FILE)
+		return PLACE_FILE;
+	return request->is_known ? PLACE_RESPONSE : PLACE_PUBLIC;
+}
+
+static int64_t
+places_of(const struct downloads *downloads, enum place place)
+{
+	if (place == PLACE_FILE)
+		return service_conf(downloads->service)->downloads;
+	return place == PLACE_RESPONSE ? RESPONSES_MAX : PUBLIC_MAX;
 }
 
 static int
-enter(struct downloads *downloads, enum answer_kind kind, struct err *err)
+enter(struct downloads *downloads, enum place place, struct err *err)
 {
-	int64_t max, *counter = counter_of(downloads, kind, &max);
+	const int64_t max = places_of(downloads, place);
 	bool is_free;
 
 	(void)pthread_mutex_lock(&downloads->lock);
-	is_free = *counter < max;
+	is_free = downloads->taken[place] < max;
 	if (is_free)
-		++*counter;
-	service_set_downloads(downloads->service, downloads->files);
+		downloads->taken[place]++;
+	service_set_downloads(
+	    downloads->service, downloads->taken[PLACE_FILE]);
 	(void)pthread_mutex_unlock(&downloads->lock);
 	if (is_free)
 		return 0;
-	if (kind == ANSWER_FILE)
+	if (place == PLACE_FILE)
 		return err_set(err, ERR_LIMIT, "%lld downloads are under way, "
 		    "which is [limits] downloads; try again later",
 		    (long long)max);
 	return err_set(err, ERR_LIMIT, "%lld long answers are under way; try "
-	    "again later, or with a lower limit", (long long)max);
+	    "again later%s", (long long)max, place == PLACE_RESPONSE ?
+	    ", or with a lower limit" : "");
 }
 
 static void
-leave(struct downloads *downloads, enum answer_kind kind)
+leave(struct downloads *downloads, enum place place)
 {
-	int64_t max, *counter = counter_of(downloads, kind, &max);
-
 	(void)pthread_mutex_lock(&downloads->lock);
-	--*counter;
-	service_set_downloads(downloads->service, downloads->files);
+	downloads->taken[place]--;
+	service_set_downloads(
+	    downloads->service, downloads->taken[PLACE_FILE]);
 	(void)pthread_cond_broadcast(&downloads->changed);
 	(void)pthread_mutex_unlock(&downloads->lock);
 }
@@ -284,12 +310,12 @@ run(void *arg)
 {
 	struct task *task = arg;
 	struct downloads *downloads = task->downloads;
-	const enum answer_kind kind = task->answer.kind;
+	const enum place place = task->place;
 
 	log_bind(task->request->id, NULL);
 	download_send(downloads->service, task->request, &task->answer);
 	free(task);
-	leave(downloads, kind);
+	leave(downloads, place);
 	return NULL;
 }
 
@@ -297,34 +323,28 @@ int
 downloads_start(struct downloads *downloads, struct request *request_take,
     struct answer *answer_take, struct err *err)
 {
-	const enum answer_kind kind = answer_take->kind;
+	const enum place place = place_of(request_take, answer_take);
 	struct task *task = NULL;
 
-	if (enter(downloads, kind, err) != 0)
+	if (enter(downloads, place, err) != 0)
 		return -1;
 	task = calloc(1, sizeof(*task));
 	if (task == NULL) {
-		leave(downloads, kind);
+		leave(downloads, place);
 		return err_set(err, ERR_NOMEM, "no memory for a download");
 	}
 	task->downloads = downloads;
+	task->place = place;
 	task->request = request_take;
 	task->answer = *answer_take;
 	if (thread_start(run, task, NULL, err) != 0) {
 		free(task);
-		leave(downloads, kind);
+		leave(downloads, place);
 		return -1;
 	}
 	/* Its content is the thread's. */
 	answer_init(answer_take);
 	return 0;
-}
-
-/* With the lock. */
-static bool
-is_busy(const struct downloads *downloads)
-{
-	return downloads->files > 0 || downloads->responses > 0;
 }
 
 bool

@@ -19,6 +19,10 @@ handle_fn handle_get_artifact;
 handle_fn handle_delete_job;
 handle_fn handle_create_link;
 
+/* handle_summary.c */
+handle_fn handle_summary;
+handle_fn handle_diff;
+
 /* handle_target.c */
 handle_fn handle_target;
 
@@ -31,5 +35,10 @@ handle_fn handle_metrics;
 
 /* handle_openapi.c */
 handle_fn handle_openapi;
+
+/* handle_page.c */
+handle_fn handle_page;
+handle_fn handle_page_slash;
+handle_fn handle_speedscope;
 
 #endif

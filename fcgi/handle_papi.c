@@ -51,6 +51,7 @@ handle_take_snapshot(struct seat *seat, struct request *request,
 		.method = METHOD_AUTO,
 		.duration_ms = JOB_UNKNOWN,
 		.interval_us = JOB_UNKNOWN,
+		.sampling_bytes = JOB_UNKNOWN,
 		.force = params_int(&request->params, "force", 0) == 1,
 	};
 
@@ -200,6 +201,7 @@ handle_get_profile(struct seat *seat, struct request *request,
 		    &request->params, "duration", ORDER_DURATION_MS)),
 		.interval_us =
 		    params_int(&request->params, "interval", JOB_UNKNOWN),
+		.sampling_bytes = JOB_UNKNOWN,
 	};
 
 	return launch(seat, request, &order, profile_launched, answer, err);

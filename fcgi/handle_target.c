@@ -7,11 +7,15 @@
 #include "clock.h"
 #include "look.h"
 
+/* The answer is the same for all; what the one who asks may do is not. */
 static int
-put_object(const struct json *object, struct answer *answer, struct err *err)
+put_object(const struct request *request, const struct json *object,
+    struct answer *answer, struct err *err)
 {
 	answer->status = 200;
 	answer->type = "application/json";
+	answer_header(answer, "X-Podprof-Role", "%s",
+	    conf_role_name(request->principal.role));
 	return json_print(object, &answer->body, err);
 }
 
@@ -28,7 +32,7 @@ put_nothing(const struct conf *conf, const struct request *request,
 	look_init(&look, app->inspector);
 	if (look_put_json(
 	    &look, request->app, conf->pod, object, err) == 0)
-		rc = put_object(object, answer, err);
+		rc = put_object(request, object, answer, err);
 	json_free(&object);
 	return rc;
 }
@@ -49,7 +53,7 @@ put_known(struct seat *seat, const struct request *request, int64_t since_ms,
 	if (seat_db(seat, &db, err) != 0 || look_get(db, request->app,
 	    service_conf(seat->service)->pod, max_age_ms, &object, err) != 0)
 		return -1;
-	rc = put_object(object, answer, err);
+	rc = put_object(request, object, answer, err);
 	json_free(&object);
 	return rc;
 }

@@ -3,6 +3,7 @@
  */
 #include "route.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,13 +36,19 @@ static const struct param_spec get_profile_params[] = {
 static const struct param_spec list_jobs_params[] = {
 	{ .name = "kind", .type = PARAM_WORD, .may_be_empty = true,
 	    .word = job_kind_of_name,
-	    .allowed = "heap-snapshot, cpu-profile" },
+	    .allowed = "heap-snapshot, cpu-profile, heap-profile" },
 	{ .name = "state", .type = PARAM_WORD, .may_be_empty = true,
 	    .word = job_state_of_name,
 	    .allowed = "queued, running, succeeded, failed, canceled" },
 	{ .name = "limit", .type = PARAM_INT, .may_be_empty = true,
 	    .min = 1, .max = JOB_LIST_MAX },
 	{ .name = "after", .type = PARAM_UUID, .may_be_empty = true },
+	{ .name = NULL },
+};
+
+static const struct param_spec summary_params[] = {
+	{ .name = "limit", .type = PARAM_INT, .may_be_empty = true,
+	    .min = 1, .max = CLASSES_MAX },
 	{ .name = NULL },
 };
 
@@ -85,11 +92,40 @@ static const struct route routes[] = {
 	    .role = ROLE_OPERATOR, .handle = handle_delete_job },
 	{ .path = BASE "/jobs/{id}/links", .methods = HTTP_POST,
 	    .role = ROLE_OPERATOR, .handle = handle_create_link },
+	{ .path = BASE "/jobs/{id}/summary",
+	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
+	    .params = summary_params, .handle = handle_summary },
+	{ .path = BASE "/jobs/{id}/diff/{other}",
+	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
+	    .params = summary_params, .handle = handle_diff },
 	{ .path = BASE "/target", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_VIEWER, .handle = handle_target },
 	{ .path = BASE "/links/{link}",
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
 	    .handle = handle_get_artifact, .is_link = true },
+	{ .path = BASE, .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page_slash, .any_app = true },
+	{ .path = BASE "/", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "index.html", .any_app = true },
+	{ .path = BASE "/page.css", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "page.css", .any_app = true },
+	{ .path = BASE "/page.js", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "page.js", .any_app = true },
+	{ .path = BASE "/flame.js", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "flame.js", .any_app = true },
+	{ .path = BASE "/profile.js", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "profile.js", .any_app = true },
+	{ .path = BASE "/icon.svg", .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_page,
+	    .asset = "icon.svg", .any_app = true },
+	{ .path = BASE "/speedscope/{file}",
+	    .methods = HTTP_GET | HTTP_HEAD,
+	    .role = ROLE_NONE, .handle = handle_speedscope, .any_app = true },
 };
 
 #define ROUTES_LEN (sizeof(routes) / sizeof(routes[0]))
@@ -129,32 +165,71 @@ take_part(const char **path, char *out, size_t size)
 }
 
 static bool
+is_some(const char *part)
+{
+	return part[0] != '\0';
+}
+
+static bool
+is_any(const char *part)
+{
+	(void)part;
+	return true;
+}
+
+/* What in a pattern stands for one part of a path, where that goes, and what it
+ * must be. */
+#define PART(field) \
+	offsetof(struct request, field), sizeof(((struct request *)0)->field)
+static const struct part {
+	const char *name;
+	size_t at, size;
+	bool (*is_good)(const char *part);
+} parts[] = {
+	{ "{app}", PART(app), str_is_name },
+	{ "{id}", PART(job_id), uuid_is_valid },
+	{ "{other}", PART(other_id), uuid_is_valid },
+	{ "{link}", PART(link_secret), is_some },
+	{ "{file}", PART(file), is_any },
+};
+#define PARTS_LEN (sizeof(parts) / sizeof(parts[0]))
+
+static char *
+part_of(struct request *request, const struct part *part)
+{
+	return (char *)request + part->at;
+}
+
+/* The part that the pattern has next, or NULL. */
+static const struct part *
+next_part(const char *pattern)
+{
+	size_t i;
+
+	for (i = 0; *pattern == '{' && i < PARTS_LEN; i++)
+		if (strncmp(pattern, parts[i].name,
+		    strlen(parts[i].name)) == 0)
+			return &parts[i];
+	return NULL;
+}
+
+static bool
 matches(const char *pattern, const char *path, struct request *request)
 {
-	static const char app[] = "{app}", id[] = "{id}", link[] = "{link}";
+	const struct part *part;
+	char *out;
 
 	while (*pattern != '\0') {
-		if (strncmp(pattern, app, sizeof(app) - 1) == 0) {
-			pattern += sizeof(app) - 1;
-			if (!take_part(&path, request->app,
-			    sizeof(request->app)) ||
-			    !str_is_name(request->app))
+		part = next_part(pattern);
+		if (part == NULL) {
+			if (*pattern++ != *path++)
 				return false;
-		} else if (strncmp(pattern, id, sizeof(id) - 1) == 0) {
-			pattern += sizeof(id) - 1;
-			if (!take_part(&path, request->job_id,
-			    sizeof(request->job_id)) ||
-			    !uuid_is_valid(request->job_id))
-				return false;
-		} else if (strncmp(pattern, link, sizeof(link) - 1) == 0) {
-			pattern += sizeof(link) - 1;
-			if (!take_part(&path, request->link_secret,
-			    sizeof(request->link_secret)) ||
-			    request->link_secret[0] == '\0')
-				return false;
-		} else if (*pattern++ != *path++) {
-			return false;
+			continue;
 		}
+		pattern += strlen(part->name);
+		out = part_of(request, part);
+		if (!take_part(&path, out, part->size) || !part->is_good(out))
+			return false;
 	}
 	return *path == '\0';
 }
@@ -189,8 +264,8 @@ route_find(struct request *request)
 			route = &routes[i];
 	}
 	/* Others that matched in part have left their names there. */
-	request->app[0] = request->job_id[0] = '\0';
-	request->link_secret[0] = '\0';
+	for (i = 0; i < PARTS_LEN; i++)
+		*part_of(request, &parts[i]) = '\0';
 	if (route != NULL)
 		(void)matches(route->path, request->path, request);
 	mask_secret(request);
@@ -201,7 +276,7 @@ static int
 check_app(const struct conf *conf, const struct request *request,
     struct err *err)
 {
-	if (request->app[0] == '\0' ||
+	if (request->app[0] == '\0' || request->route->any_app ||
 	    conf_find_app(conf, request->app) != NULL)
 		return 0;
 	return err_set(err, ERR_NOT_FOUND, "no app \"%s\" is served here; its "
@@ -286,9 +361,10 @@ judge(struct seat *seat, struct request *request, struct err *err)
 		    "there is no such address here: an app's are "
 		    "/APP/private/papi/takeMemorySnapshot, getMemorySnapshot, "
 		    "getCpuProfile, target, jobs, jobs/ID, jobs/ID/artifact, "
+		    "jobs/ID/summary, jobs/ID/diff/OTHER, "
 		    "jobs/ID/links and links/SECRET, where ID is a UUID in "
-		    "lower case; there are /livez, /readyz, /metrics and "
-		    "/openapi.json besides");
+		    "lower case; /APP/private/papi/ is the web page; there "
+		    "are /livez, /readyz, /metrics and /openapi.json besides");
 	if (check_app(service_conf(seat->service), request, err) != 0)
 		return -1;
 	if ((route->methods & request->method) == 0)
@@ -334,7 +410,8 @@ log_refusal(const struct request *request, const struct answer *answer,
 
 	/* What is wrong with an app is in the audit line of the capture, or
 	 * told to its probes, time and again. */
-	if (answer->status >= 500 && !is_of_app(why->code) &&
+	if (answer->status >= 500 && why->code != ERR_BUSY &&
+	    !is_of_app(why->code) &&
 	    !is_unready(request, why->code))
 		log_error("route", "%s %s for %s: %d: %s",
 		    request->method_name, request->path, who, answer->status,
@@ -425,6 +502,7 @@ route_resume(struct seat *seat, struct request *request,
 	int rc;
 
 	if (request->wait.until == UNTIL_LOOKED ||
+	    request->wait.until == UNTIL_SUMMED ||
 	    request->wait.until == UNTIL_SEEN)
 		rc = request->wait.resume(seat, request, NULL, answer, &err);
 	else

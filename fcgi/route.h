@@ -22,8 +22,8 @@ typedef int handle_fn(struct seat *seat, struct request *request,
     struct answer *answer, struct err *err);
 
 struct route {
-	/* "{app}", "{id}" and "{link}" stand for an app's name, a job's id
-	 * and the secret of a link. */
+	/* "{app}", "{id}", "{link}" and "{file}" stand for an app's name, a
+	 * job's id, the secret of a link and what is the end of a path. */
 	const char *path;
 	unsigned methods;		/* HTTP_GET | … */
 	enum conf_role role;		/* needed; ROLE_NONE: no token asked */
@@ -35,6 +35,9 @@ struct route {
 	bool takes_body;		/* of others a body is not read */
 	bool is_module;			/* errors also in the module's words */
 	const char *not_found;		/* the module's word for that */
+	const char *asset;		/* handle_page(): the file, see asset.h */
+	bool any_app;			/* the same for every {app}, so that it
+					 * does not tell which there are */
 };
 
 /*

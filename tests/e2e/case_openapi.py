@@ -10,6 +10,7 @@ from harness import TOP, api, check, equal, once
 from openapi import Document, Mismatch
 
 FILE = TOP / "conf/openapi.json"
+PAGE = ("", "page.css", "page.js", "flame.js", "profile.js", "icon.svg")
 
 
 def replies_of(site):
@@ -26,11 +27,17 @@ def replies_of(site):
     def papi(method, tail, *args, **more):
         return ask(method, f"/{app.name}/private/papi/{tail}", *args, **more)
 
+    has_speedscope = papi("GET", "", None)["Link"] is not None
     for method in ("GET", "HEAD"):
         for path in ("/livez", "/readyz"):
             ask(method, path, None)
         for path in ("/metrics", "/openapi.json"):
             ask(method, path, "viewer")
+        for name in PAGE:
+            papi(method, name, None)
+        papi(method, "speedscope/index.html", None,
+             200 if has_speedscope else 404)
+        ask(method, f"/{app.name}/private/papi", None, 308)
     job_id = papi("GET", "takeMemorySnapshot")["X-Job-Id"]
     site.wait_job(app, job_id)
     json_too = {"Accept": "application/json"}
@@ -43,6 +50,9 @@ def replies_of(site):
     papi("GET", f"jobs/{job_id}", "viewer")
     papi("HEAD", f"jobs/{job_id}", "viewer")
     site.wait_job(app, site.jobs(app)[0]["id"])
+    for method in ("GET", "HEAD"):
+        papi(method, f"jobs/{job_id}/summary?limit=9")
+        papi(method, f"jobs/{begun['X-Job-Id']}/diff/{job_id}")
     papi("HEAD", "getMemorySnapshot")
     papi("GET", f"getMemorySnapshot?job={job_id}")
     papi("GET", f"jobs/{job_id}/artifact", wanted=206,

@@ -54,6 +54,9 @@ def smoke(site):
     site.papi("sample", "getMemorySnapshot", "POST").problem(405)
     site.papi("sample", "nothing").problem(404)
     site.papi("nobody", "jobs").problem(404)
+    check("<!doctype html>" in site.papi("sample", "", token=None).expect(
+        200).text, "the web page is another one")
+    site.request("GET", "/sample/private/papi").expect(308)
     site.papi("sample", "takeMemorySnapshot", "POST").expect(200)
     job = site.wait_job("sample", site.jobs("sample")[0]["id"])
     path = f"jobs/{job['id']}/artifact"

@@ -5,6 +5,7 @@
 #ifndef PODPROF_SITE_H
 #define PODPROF_SITE_H
 
+#include "database.h"
 #include "front.h"
 
 #include "artifact.h"
@@ -78,7 +79,7 @@ site_open(struct site *site)
 		.compression = COMPRESSION_ZSTD,
 		.compression_level = 1, .sendfile_prefix = "",
 		.apps = site->apps, .apps_len = 2 };
-	assert_ok(job_open_db(site->state_dir, &site->db, &err), err);
+	database_open(site->state_dir, &site->db);
 }
 
 static inline void
@@ -161,7 +162,9 @@ static inline void
 site_finish(const struct site *site, struct db *db, const char *job_id,
     enum job_kind kind, size_t len)
 {
-	static char piece[1 << 16];
+	/* The same for all, but for the last byte. */
+	static char text[4 << 20];
+	static size_t known;
 	const struct conf *conf = &site->conf;
 	const struct artifact_form form = {
 		.coding = conf->compression == COMPRESSION_ZSTD
@@ -170,17 +173,19 @@ site_finish(const struct site *site, struct db *db, const char *job_id,
 	struct artifact *artifact = NULL;
 	struct artifact_sum sum;
 	struct job_result result = { .sum = &sum, .keep_ms = conf->keep_ms };
-	size_t at, i, n;
+	size_t at, n;
 	struct err err;
 
+	assert_true(len > 1 && len <= sizeof(text));
 	assert_ok(artifact_create(site->state_dir, job_id,
 	    job_extension(kind), &form, &artifact, &err), err);
-	for (at = 0; at < len; at += n) {
-		n = len - at < sizeof(piece) ? len - at : sizeof(piece);
-		for (i = 0; i < n; i++)
-			piece[i] = site_byte(at + i, len);
-		assert_ok(artifact_write(artifact, piece, n, &err), err);
+	for (; known < len; known++)
+		text[known] = site_byte(known, sizeof(text) + 1);
+	for (at = 0; at < len - 1; at += n) {
+		n = len - 1 - at < 65536 ? len - 1 - at : 65536;
+		assert_ok(artifact_write(artifact, text + at, n, &err), err);
 	}
+	assert_ok(artifact_write(artifact, "}", 1, &err), err);
 	assert_ok(artifact_commit(&artifact, &sum, &err), err);
 	assert_ok(job_succeed(db, site->state_dir, job_id, &result, &err),
 	    err);
@@ -193,8 +198,8 @@ site_take(struct site *site, size_t len, char ret_id[UUID_MAX])
 	const struct job_order order = { .app = site->apps[0].name,
 		.pod = site->conf.pod, .kind = JOB_HEAP_SNAPSHOT,
 		.method = METHOD_AUTO, .duration_ms = JOB_UNKNOWN,
-		.interval_us = JOB_UNKNOWN, .requested_by = "oda",
-		.request_id = "r", .profiles_max = 9 };
+		.interval_us = JOB_UNKNOWN, .sampling_bytes = JOB_UNKNOWN,
+		.requested_by = "oda", .request_id = "r", .profiles_max = 9 };
 	struct job job;
 	struct err err;
 	bool is_new;

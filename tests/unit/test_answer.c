@@ -58,6 +58,13 @@ test_no_body(void **state)
 	    "Content-Length: 0\r\n"
 	    "Cache-Control: no-store\r\n"
 	    "X-Content-Type-Options: nosniff\r\n\r\n");
+	answer.status = 308;
+	answer.cache_control = "no-cache";
+	assert_string_equal(sent(&answer, false),
+	    "Status: 308 Permanent Redirect\r\n"
+	    "Content-Length: 0\r\n"
+	    "Cache-Control: no-cache\r\n"
+	    "X-Content-Type-Options: nosniff\r\n\r\n");
 	answer_fini(&answer);
 }
 

@@ -650,7 +650,7 @@ test_damaged_fastcgi(void **state)
 
 /* A request that waits for an answer of half a megabyte. */
 static int
-begin_response(struct downloads *downloads, struct err *err)
+begin_response(struct downloads *downloads, bool is_known, struct err *err)
 {
 	struct request *request;
 	struct answer answer;
@@ -658,6 +658,7 @@ begin_response(struct downloads *downloads, struct err *err)
 	int client, rc;
 
 	request = accept_request(&client);
+	request->is_known = is_known;
 	answer_init(&answer);
 	assert_ok(answer_text(&answer, 200, "", &none), none);
 	while (answer.body.len < 500000)
@@ -683,7 +684,7 @@ test_long_response(void **state)
 
 	(void)state;
 	assert_ok(downloads_new(service, &downloads, &err), err);
-	client = begin_response(downloads, &err);
+	client = begin_response(downloads, true, &err);
 	assert_true(client >= 0);
 	(void)front_answer(client, &len, &ended);
 	assert_true(ended);
@@ -720,16 +721,24 @@ test_places(void **state)
 	struct downloads *downloads = NULL;
 	struct err err;
 	int client[100];
-	size_t len = 0, i, sent;
+	size_t len = 0, publicly, i, sent;
 	bool ended;
 
 	(void)state;
 	assert_ok(downloads_new(service, &downloads, &err), err);
 	client[len++] = begin_file(downloads, &err);
+	/* Who has no token first. */
 	while (len < 100 &&
-	    (client[len] = begin_response(downloads, &err)) >= 0)
+	    (client[len] = begin_response(downloads, false, &err)) >= 0)
 		len++;
-	assert_in_range(len, 4, 99);
+	assert_in_range(len, 4, 50);
+	assert_int_equal(err.code, ERR_LIMIT);
+	assert_non_null(strstr(err.msg, "long answers are under way"));
+	publicly = len;
+	while (len < 100 &&
+	    (client[len] = begin_response(downloads, true, &err)) >= 0)
+		len++;
+	assert_in_range(len, publicly + 4, 99);
 	assert_int_equal(err.code, ERR_LIMIT);
 	assert_non_null(strstr(err.msg, "long answers are under way"));
 	client[len++] = begin_file(downloads, &err);

@@ -5,9 +5,9 @@
 
 #include <sys/resource.h>
 
+#include "asset.h"
 #include "clock.h"
 #include "log.h"
-#include "openapi.h"
 #include "shield.h"
 #include "traffic.h"
 
@@ -366,13 +366,15 @@ test_lost_database(void **state)
 static void
 test_document(void **state)
 {
+	const struct asset *asset = asset_find("openapi.json");
+
 	(void)state;
+	assert_non_null(asset);
 	begin_call("GET", "/openapi.json", NULL, site.viewer, NULL, NULL);
 	expect_status(200);
 	assert_string_equal(call.answer.type, "application/json");
-	assert_int_equal(call.answer.body.len, openapi_document_len);
-	assert_memory_equal(call.answer.body.data, openapi_document,
-	    openapi_document_len);
+	assert_int_equal(call.answer.body.len, asset->len);
+	assert_memory_equal(call.answer.body.data, asset->data, asset->len);
 	assert_int_equal(strncmp(member("openapi"), "3.1.", 4), 0);
 }
 

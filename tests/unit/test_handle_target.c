@@ -85,6 +85,7 @@ expect_found(const char *app)
 	assert_string_equal(json_string(json_get(method, "method")), "fork");
 	assert_true(json_is_true(json_get(method, "usable")));
 	expect_header("X-Pod-Name: pod-1\r\n");
+	expect_header("X-Podprof-Role: viewer\r\n");
 	expect_no_header("X-Job-Id");
 	expect_no_header("Location");
 	assert_int_equal(call.answer.retry_after_s, 0);

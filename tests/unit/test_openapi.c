@@ -6,9 +6,9 @@
 
 #include <math.h>
 
+#include "asset.h"
 #include "config.h"
 #include "json.h"
-#include "openapi.h"
 #include "route.h"
 
 static struct json *document;
@@ -16,11 +16,12 @@ static struct json *document;
 static int
 set_up(void **state)
 {
+	const struct asset *asset = asset_find("openapi.json");
 	struct err err;
 
 	(void)state;
-	assert_ok(json_parse(openapi_document, openapi_document_len,
-	    &document, &err), err);
+	assert_non_null(asset);
+	assert_ok(json_parse(asset->data, asset->len, &document, &err), err);
 	return 0;
 }
 
@@ -263,7 +264,9 @@ static void
 check_params(const struct route *route, const char *method,
     const struct json *operation)
 {
-	static const char *const names[] = { "app", "id", "link" };
+	static const char *const names[] = {
+		"app", "id", "link", "other", "file",
+	};
 	const struct param_spec *spec = route->params;
 	const struct json *param;
 	char variable[16];
@@ -277,7 +280,7 @@ check_params(const struct route *route, const char *method,
 		check_spec(spec, param);
 	}
 	assert_int_equal(count_in(operation, "query"), n);
-	for (i = n = 0; i < 3; i++) {
+	for (i = n = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		(void)snprintf(variable, sizeof(variable), "{%s}", names[i]);
 		if (strstr(route->path, variable) == NULL)
 			continue;

@@ -79,7 +79,7 @@ static void
 test_paths(void **state)
 {
 	static const char *const paths[] = { "", "/", "/app",
-		"/app/private/papi", PAPI "/", PAPI "/takeMemorySnapshot/",
+		"/app/private/pap", PAPI "//", PAPI "/takeMemorySnapshot/",
 		PAPI "/target/", PAPI "/targets", PAPI "/target/" NO_JOB,
 		"/" PAPI "/jobs", PAPI "/jobs/", PAPI "/jobs/x",
 		PAPI "/jobs/0198C0DE-7B1E-7C3A-9F00-5D2E6A1B4C77",
@@ -756,6 +756,12 @@ test_create(void **state)
 	expect_problem(400, "invalid", "kind");
 	post(json, NULL);
 	expect_problem(400, "invalid", "body");
+	post(json, "BODY={\"kind\":\"cpu-profile\",\"live\":true}");
+	expect_problem(400, "invalid", "live: a cpu-profile has no such");
+	site.conf.job_timeout_ms = 60000;
+	post(json, "BODY={\"kind\":\"heap-profile\"}");
+	expect_problem(400, "invalid", "a profile of 60000 ms cannot be "
+	    "finished within [limits] job_timeout, which is 60000 ms");
 	begin_call("POST", PAPI "/jobs", NULL, site.viewer, json, NULL);
 	expect_problem(403, "forbidden", "operator");
 	begin_call("POST", PAPI "/jobs", NULL, site.operator, json,
