@@ -22,6 +22,7 @@
 #include "route.h"
 #include "service.h"
 #include "shield.h"
+#include "spawn.h"
 
 #define TICK_MS 100
 /* For a preflight, or a look. */
@@ -183,6 +184,22 @@ find_readiness(struct service *service, const struct request *request)
 	service_set_ready(service, rc == 0 ? NULL : &err);
 }
 
+/* There is no web server's error log: what is logged goes where captures log.
+ * If that cannot be, whoever started us gets it. */
+static void
+log_to_file(const char *state_dir)
+{
+	struct err err;
+	int fd;
+
+	if (spawn_open_log(state_dir, &fd, &err) != 0) {
+		log_warn("cgi", "%s", err.msg);
+		return;
+	}
+	(void)dup2(fd, 2);
+	(void)close(fd);
+}
+
 void
 cgi_run(const struct conf *conf, char *const env[])
 {
@@ -195,6 +212,8 @@ cgi_run(const struct conf *conf, char *const env[])
 		log_error("cgi", "%s", err.msg);
 		goto out;
 	}
+	if (auth_trust_process(service_auth(service), env))
+		log_to_file(conf->state_dir);
 	find_readiness(service, request);
 	serve(service, request);
 	keeper_once(service);

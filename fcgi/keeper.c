@@ -73,16 +73,21 @@ settle_job(struct seat *seat, const struct service_end *end)
 	    "%s", end->name, err.msg);
 }
 
-/* Whoever asked for a look has nulls for an answer; here is why, unless it said
- * so by itself. */
+/* Whoever asked for a look has nulls for an answer, and for a summary, a 500;
+ * here is why, unless it said so by itself. */
 static void
 tell_end(const struct service_end *end)
 {
+	static const char *const whats[] = {
+		[SPAWN_JOB] = "job",
+		[SPAWN_LOOK] = "the look at app",
+		[SPAWN_CLOSE] = "what closes the inspector of app",
+		[SPAWN_SUMMARY] = "the summary of job",
+	};
+
 	if (WIFSIGNALED(end->wait_status))
-		log_warn("keeper", "%s app %s was killed by signal %d",
-		    end->task == SPAWN_LOOK ? "the look at" :
-		    "what closes the inspector of", end->name,
-		    WTERMSIG(end->wait_status));
+		log_warn("keeper", "%s %s was killed by signal %d",
+		    whats[end->task], end->name, WTERMSIG(end->wait_status));
 }
 
 static void

@@ -78,12 +78,7 @@ check_may(const struct check *check, const struct stat *st, mode_t want)
 void
 check_own_path(const char *name, char out[ARTIFACT_PATH_MAX])
 {
-	/* All of them are beside this one. */
-	if (file_beside_program(CAPTURE, out, ARTIFACT_PATH_MAX, NULL) != 0 ||
-	    access(out, F_OK) != 0 || file_beside_program(name, out,
-		ARTIFACT_PATH_MAX, NULL) != 0)
-		(void)snprintf(out, ARTIFACT_PATH_MAX, "%s/%s",
-		    PODPROF_LIBEXECDIR, name);
+	file_own_program(name, out, ARTIFACT_PATH_MAX);
 }
 
 /* What each capture is; the pool starts it. */

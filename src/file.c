@@ -307,3 +307,13 @@ file_beside_program(const char *name, char *out, size_t size,
 	(void)str_copy(out + strlen(out), size - strlen(out), name);
 	return 0;
 }
+
+void
+file_own_program(const char *name, char *out, size_t size)
+{
+	/* All of them are beside this one, or none. */
+	if (file_beside_program("podprof-capture", out, size, NULL) != 0 ||
+	    access(out, F_OK) != 0 ||
+	    file_beside_program(name, out, size, NULL) != 0)
+		(void)snprintf(out, size, "%s/%s", PODPROF_LIBEXECDIR, name);
+}

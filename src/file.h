@@ -67,6 +67,13 @@ MUST int file_beside_program(const char *name, char *out, size_t size,
     struct err *err);
 
 /*
+ * The path of one of our programs that are no commands: beside the running one,
+ * where nothing is installed yet and all of them are in one directory, else
+ * where it is installed.  Whether it is there is another question.
+ */
+void file_own_program(const char *name, char *out, size_t size);
+
+/*
  * Replace the file at path by data in one step: a temporary name beside it,
  * write, fsync, rename, fsync of the directory.  mode is exact; owner and
  * group of a file that is there are kept where the caller may.

@@ -27,7 +27,9 @@ def _(site):
             {"Authorization": f"Bearer {site.tokens['operator']} x"},
             {"Authorization": f"Basic {basic}"},
             {"Authorization": site.tokens["operator"]},
-            {"Authorization": "Bearer podprof_" + "A" * 4000})
+            {"Authorization": "Bearer podprof_" + "A" * 4000},
+            {"PODPROF_LOCAL_UID": "0", "Podprof-Local-Uid": "0",
+             "Server-Software": "podprof/0.1.0", "Remote-Addr": ""})
     for headers in ways:
         for method, tail in CAPTURES + (
                 ("GET", "getMemorySnapshot"), ("GET", "jobs"),

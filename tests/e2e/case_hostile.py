@@ -215,6 +215,9 @@ def _(run):
                     ({}, 401), ({"REMOTE_USER": "eve"}, 401),
                     ({"AUTH_TYPE": "Basic"}, 401),
                     ({"REMOTE_USER": "", "AUTH_TYPE": "Basic"}, 401),
+                    # The tool's, which only an environment can have.
+                    ({"PODPROF_LOCAL_UID": "0", "REMOTE_ADDR": "",
+                      "SERVER_SOFTWARE": "podprof/0.1.0"}, 401),
                     ({"REMOTE_USER": "ann", "AUTH_TYPE": "Basic"}, wanted)):
                 answer = fastcgi.call(site.socket, fastcgi.request(
                     path, **extra))

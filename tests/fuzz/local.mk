@@ -2,7 +2,8 @@
 FUZZ = tests/fuzz/fuzz_jsoncut tests/fuzz/fuzz_cdp tests/fuzz/fuzz_conf \
 	tests/fuzz/fuzz_token \
 	tests/fuzz/fuzz_request tests/fuzz/fuzz_gate tests/fuzz/fuzz_range \
-	tests/fuzz/fuzz_pack tests/fuzz/fuzz_snapshot
+	tests/fuzz/fuzz_pack tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_classes \
+	tests/fuzz/fuzz_client
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
 FUZZ_LIBS = libpodprof.a $(CJSON_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS)
@@ -32,4 +33,11 @@ tests_fuzz_fuzz_pack_LDADD = $(FUZZ_LIBS)
 tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz_snapshot.c \
 	tests/fuzz/replay.c
 tests_fuzz_fuzz_snapshot_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_classes_SOURCES = tests/fuzz/fuzz_classes.c \
+	tests/fuzz/replay.c
+tests_fuzz_fuzz_classes_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_client_SOURCES = tests/fuzz/fuzz_client.c \
+	tests/fuzz/replay.c $(CLIENT_SRC)
+tests_fuzz_fuzz_client_CPPFLAGS = $(AM_CPPFLAGS) $(CURL_CFLAGS)
+tests_fuzz_fuzz_client_LDADD = $(FUZZ_LIBS) $(CURL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/run

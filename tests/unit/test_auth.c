@@ -441,6 +441,69 @@ test_first_token_is_audited(void **state)
 	assert_non_null(strstr(text, "name=one role=viewer outcome=added\n"));
 }
 
+/* What podprof(1) sets, and what would be there beside it. */
+static bool
+trusts(const char *a, const char *b, const char *c)
+{
+	char texts[3][64], *env[4] = { texts[0], texts[1], texts[2], NULL };
+	const char *const given[] = { a, b, c };
+	size_t i, len = 0;
+
+	for (i = 0; i < 3; i++)
+		if (given[i] != NULL)
+			(void)snprintf(texts[len++], sizeof(texts[0]), "%s",
+			    given[i]);
+	env[len] = NULL;
+	return auth_trust_process(auth, env);
+}
+
+#define TOOL "SERVER_SOFTWARE=podprof/1.2.3"
+
+static void
+test_local(void **state)
+{
+	char ours[64], others[64], want[64];
+	struct principal who;
+	struct err err;
+
+	(void)state;
+	(void)snprintf(ours, sizeof(ours), "PODPROF_LOCAL_UID=%lu",
+	    (unsigned long)getuid());
+	(void)snprintf(others, sizeof(others), "PODPROF_LOCAL_UID=%lu",
+	    (unsigned long)getuid() + 1);
+	/* A web server's, by mistake; another user's; no numbers. */
+	assert_false(trusts(ours, NULL, NULL));
+	assert_false(trusts(ours, "SERVER_SOFTWARE=nginx/1.22.1", NULL));
+	assert_false(trusts(ours, "SERVER_SOFTWARE=podprof", NULL));
+	assert_false(trusts(ours, TOOL, "REMOTE_ADDR=127.0.0.1"));
+	assert_false(trusts(ours, TOOL, "REMOTE_ADDR="));
+	assert_false(trusts(others, TOOL, NULL));
+	assert_false(trusts("PODPROF_LOCAL_UID=", TOOL, NULL));
+	assert_false(trusts("PODPROF_LOCAL_UID=-1", TOOL, NULL));
+	assert_false(trusts("PODPROF_LOCAL_UID=0x0", TOOL, NULL));
+	assert_false(trusts("PODPROF_LOCAL_UID=4294967296", TOOL, NULL));
+	assert_false(trusts(TOOL, NULL, NULL));
+	/* What a client can make of it. */
+	assert_false(trusts("HTTP_PODPROF_LOCAL_UID=0", TOOL, NULL));
+	assert_err(check4("HTTP_HOST=localhost", "PODPROF_LOCAL_UID=0", TOOL,
+	    NULL, &who, &err), err, ERR_UNAUTHENTICATED, "no token");
+	/* It needs no token, and no file of them. */
+	assert_int_equal(unlink(path), 0);
+	assert_true(trusts(ours, TOOL, NULL));
+	(void)snprintf(want, sizeof(want), "local:%lu",
+	    (unsigned long)getuid());
+	assert_ok(check4(NULL, NULL, NULL, NULL, &who, &err), err);
+	assert_string_equal(who.who, want);
+	assert_int_equal(who.role, ROLE_OPERATOR);
+	assert_true(who.is_local);
+	assert_ok(check4("HTTP_SEC_FETCH_SITE=cross-site", NULL, NULL, NULL,
+	    &who, &err), err);
+	/* Root, who has become state_dir's owner. */
+	assert_true(trusts("PODPROF_LOCAL_UID=0", TOOL, NULL));
+	assert_ok(check4(NULL, NULL, NULL, NULL, &who, &err), err);
+	assert_string_equal(who.who, "local:0");
+}
+
 int
 main(void)
 {
@@ -462,6 +525,7 @@ main(void)
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_first_token_is_audited,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_local, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,12 +31,18 @@ run_cgi(void)
 	return 0;
 }
 
-/* Start a request, as a web server does. */
+/* What podprof(1) sets, and what a web server would. */
+static char local_uid[64], software[] = "SERVER_SOFTWARE=podprof/1",
+    remote[] = "REMOTE_ADDR=127.0.0.1";
+static char *tool[3] = { local_uid, software, NULL };
+
+/* Start a request, as a web server does; who NULL: as podprof(1) does. */
 static struct run
 begin(const char *method, const char *path, const char *who)
 {
 	char lines[3][600], program[400];
-	char *env[] = { lines[0], lines[1], lines[2], site.operator, NULL };
+	char *env[] = { lines[0], lines[1], lines[2], site.operator, NULL,
+		NULL, NULL };
 	char *argv[] = { program, NULL };
 	struct run run = { .status = 0 };
 	int fds[2];
@@ -49,6 +55,8 @@ begin(const char *method, const char *path, const char *who)
 	    conf_path);
 	if (who == site.viewer)
 		env[3] = site.viewer;
+	if (who == NULL)
+		memcpy(env + 3, tool, sizeof(tool));
 	buf_init(&run.text, 2 * SNAPSHOT_BYTES);
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	run.pid = fork();
@@ -237,12 +245,41 @@ test_target_missing(void **state)
 	assert_int_equal(count_looks(), 0);
 }
 
+/* Of podprof(1) no token is wanted, and what is logged goes to a file. */
+static void
+test_local(void **state)
+{
+	static const char path[] = "/quick/private/papi/takeMemorySnapshot";
+	char log[4096], want[64];
+	struct run run;
+
+	(void)state;
+	(void)snprintf(local_uid, sizeof(local_uid), "PODPROF_LOCAL_UID=%lu",
+	    (unsigned long)getuid());
+	tool[2] = remote;
+	run = begin("POST", path, NULL);
+	finish(&run);
+	assert_int_equal(run.status, 401);
+	buf_fini(&run.text);
+	tool[2] = NULL;
+	run = begin("POST", path, NULL);
+	finish(&run);
+	assert_int_equal(run.status, 200);
+	buf_fini(&run.text);
+	read_capture_log(log, sizeof(log));
+	(void)snprintf(want, sizeof(want), "msg=\"capture\" who=local:%lu ",
+	    (unsigned long)getuid());
+	if (strstr(log, "level=audit") == NULL || strstr(log, want) == NULL)
+		fail_msg("no \"%s\" in %s", want, log);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		TEST(test_main_job),
+		TEST(test_local),
 		TEST(test_target),
 		TEST(test_target_dies),
 		TEST(test_target_missing),

@@ -390,6 +390,17 @@ free_bytes_are_what_a_user_may_write(void **state)
 #define WITH_DIR(test) \
 	cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
 
+/* Nothing of ours is beside this program: it is where it is installed. */
+static void
+programs_of_ours_are_installed(void **state)
+{
+	char program[400];
+
+	(void)state;
+	file_own_program("podprof.fcgi", program, sizeof(program));
+	assert_string_equal(program, PODPROF_LIBEXECDIR "/podprof.fcgi");
+}
+
 int
 main(void)
 {
@@ -405,6 +416,7 @@ main(void)
 		WITH_DIR(replace_keeps_the_owner_where_it_may),
 		WITH_DIR(replace_fails_without_a_trace),
 		WITH_DIR(replace_works_without_a_slash),
+		cmocka_unit_test(programs_of_ours_are_installed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

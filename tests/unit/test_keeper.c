@@ -482,6 +482,7 @@ order_profile(char ret_id[UUID_MAX])
 	const struct job_order order = { .app = "app", .pod = "pod-1",
 		.kind = JOB_CPU_PROFILE, .method = METHOD_AUTO,
 		.duration_ms = 500, .interval_us = JOB_UNKNOWN,
+		.sampling_bytes = JOB_UNKNOWN,
 		.requested_by = "oda", .request_id = "r", .profiles_max = 9 };
 	struct job job;
 	struct err err;
