@@ -4,6 +4,10 @@ EXTRA_DIST += conf/podprof.conf conf/quickstart conf/build
 
 # Examples, below $(datadir)/podprof.
 dist_pkgdata_DATA = conf/sample-app.js conf/check-artifact.js conf/openapi.json
+# The web page: built into podprof.fcgi, and here to be read.
+pagedir = $(pkgdatadir)/page
+dist_page_DATA = conf/page/index.html conf/page/page.css conf/page/page.js \
+	conf/page/flame.js conf/page/profile.js conf/page/icon.svg
 nginxexampledir = $(pkgdatadir)/nginx
 dist_nginxexample_DATA = conf/nginx/podprof.conf \
 	conf/nginx/podprof-fastcgi.conf
@@ -38,6 +42,14 @@ kubernetesactivationdir = $(kubernetesexampledir)/overlays/activation
 dist_kubernetesactivation_DATA = \
 	conf/kubernetes/overlays/activation/activation.yaml \
 	conf/kubernetes/overlays/activation/kustomization.yaml
+
+# Completion of the tool's commands; each shell looks in its own place.
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = conf/completion/podprof
+zshcompletiondir = $(datadir)/zsh/site-functions
+dist_zshcompletion_DATA = conf/completion/_podprof
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+dist_fishcompletion_DATA = conf/completion/podprof.fish
 
 # These name installed files.  Not made before the installation: in a build
 # inside the source they would have the names of their sources.

@@ -1,594 +1,358 @@
 /*
- * podprof, the command-line tool: a const table of commands, each with the
- * options that go with it.  podprof(1) is its manual.
+ * podprof, the command-line tool: the table of commands and the table of
+ * options, from which the command line is read and --help is made.  podprof(1)
+ * is its manual; tool.h has what is behind each command.
  */
 #include <config.h>
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "buf.h"
 #include "check.h"
-#include "conf.h"
-#include "err.h"
-#include "json.h"
-#include "str.h"
-#include "token.h"
+#include "tool.h"
 
-#define OUT_MAX (4 << 20)	/* bytes of one answer */
+/* What --help is laid out for. */
+#define HELP_COLUMNS 80
+#define WHAT_COLUMNS 24
 
-/* What scripts can rely on; see podprof(1). */
-enum status {
-	STATUS_DONE = 0,
-	STATUS_FAILED = 1,
-	STATUS_USAGE = 2,
-	STATUS_NOT_FOUND = 3,
-	STATUS_REFUSED = 4,
+static const struct {
+	const char *name;
+	const char *value;	/* what it takes; NULL: nothing */
+	const char *help;
+	char letter;		/* '\0': there is none */
+} options[TOOL_OPTIONS_LEN] = {
+	[OPTION_URL] = {"url", "URL", "the service at this address, of check "
+	    "the web server; else $PODPROF_URL, else this machine", '\0'},
+	[OPTION_APP] = {"app", "NAME", "the app, where there are several",
+	    '\0'},
+	[OPTION_CONFIG] = {"config", "FILE", "the configuration, not "
+	    PODPROF_SYSCONFDIR "/podprof.conf", 'c'},
+	[OPTION_JSON] = {"json", NULL, "the answer as one JSON document on a "
+	    "line", '\0'},
+	[OPTION_OUTPUT] = {"output", "FILE", "where the file goes: a file, a "
+	    "directory, or - for standard "
+	    "output", 'o'},
+	[OPTION_DURATION] = {"duration", "TIME", "how long a profile runs: "
+	    "30s, 500ms, 2m", '\0'},
+	[OPTION_INTERVAL] = {"interval", "US", "microseconds between samples "
+	    "of a CPU profile", '\0'},
+	[OPTION_SAMPLING_BYTES] = {"sampling-bytes", "SIZE", "bytes allocated "
+	    "between samples of a heap profile", '\0'},
+	[OPTION_LIVE] = {"live", NULL, "in a heap profile, only what is alive "
+	    "at its end", '\0'},
+	[OPTION_METHOD] = {"method", "METHOD", "of a heap snapshot: auto, "
+	    "fork, direct, stream", '\0'},
+	[OPTION_FORCE] = {"force", NULL, "although there may be too little "
+	    "memory for it", '\0'},
+	[OPTION_WORKER] = {"worker", "ID", "of a worker thread: podprof "
+	    "target lists them", '\0'},
+	[OPTION_NO_WAIT] = {"no-wait", NULL, "begin, print the job's ID, and "
+	    "leave", '\0'},
+	[OPTION_KIND] = {"kind", "KIND", "jobs of this kind only", '\0'},
+	[OPTION_STATE] = {"state", "STATE", "jobs in this state only", '\0'},
+	[OPTION_LIMIT] = {"limit", "N", "so many at most", '\0'},
+	[OPTION_ROLE] = {"role", "ROLE", "of a new token: viewer or operator",
+	    '\0'},
+	[OPTION_PRINT] = {"print", NULL, "store nothing: the token's line goes "
+	    "to standard error", '\0'},
+	[OPTION_SOCKET] = {"socket", "FILE", "of the pool, not " CHECK_SOCKET,
+	    '\0'},
+	[OPTION_HELP] = {"help", NULL, "print this, or what a command takes",
+	    'h'},
+	[OPTION_VERSION] = {"version", NULL, "print the version", '\0'},
 };
 
-enum given {
-	GIVEN_CONF = 1 << 0,
-	GIVEN_JSON = 1 << 1,
-	GIVEN_ROLE = 1 << 2,
-	GIVEN_PRINT = 1 << 3,
-	GIVEN_SOCKET = 1 << 4,
-	GIVEN_URL = 1 << 5,
-};
-
-struct call {
-	unsigned given;		/* enum given, or-ed */
-	const char *conf_path;	/* NULL: none given */
-	const char *role;
-	const char *socket;
-	const char *url;
-	const char *arg;	/* of the command, NULL if it takes none */
-};
-
-typedef enum status run_fn(const struct call *call);
-static run_fn run_token_new, run_token_list, run_token_rm, run_config_show,
-    run_config_template, run_check;
+#define BIT(option) (1U << (option))
+_Static_assert(TOOL_OPTIONS_LEN <= 32, "they do not fit in an unsigned");
+#define AT_SERVICE \
+	(BIT(OPTION_URL) | BIT(OPTION_APP) | BIT(OPTION_CONFIG) | \
+	BIT(OPTION_JSON))
+#define HERE (BIT(OPTION_CONFIG) | BIT(OPTION_JSON))
+#define ALWAYS (BIT(OPTION_HELP) | BIT(OPTION_VERSION))
 
 struct command {
 	const char *word1;
 	const char *word2;	/* NULL: one word */
-	const char *arg;	/* NULL: takes none */
-	unsigned options;	/* that go with it */
-	run_fn *run;
-	const char *usage;
+	const char *args;	/* their names, a blank between; "": none */
+	unsigned options;	/* that go with it, beside ALWAYS */
+	tool_run_fn *run;
+	const char *help;
 };
 
 static const struct command commands[] = {
-	{"token", "new", "NAME",
-	    GIVEN_CONF | GIVEN_JSON | GIVEN_ROLE | GIVEN_PRINT,
-	    run_token_new,
-	    "token new NAME --role viewer|operator [--print]"},
-	{"token", "list", NULL, GIVEN_CONF | GIVEN_JSON, run_token_list,
-	    "token list"},
-	{"token", "rm", "NAME", GIVEN_CONF | GIVEN_JSON, run_token_rm,
-	    "token rm NAME"},
-	{"config", "show", NULL, GIVEN_CONF | GIVEN_JSON, run_config_show,
-	    "config show"},
-	{"config", "template", NULL, 0, run_config_template,
-	    "config template"},
-	{"check", NULL, NULL,
-	    GIVEN_CONF | GIVEN_JSON | GIVEN_SOCKET | GIVEN_URL, run_check,
-	    "check [--socket FILE] [--url http://HOST:PORT]"},
+	{"take", NULL, "KIND", AT_SERVICE | BIT(OPTION_OUTPUT) |
+	    BIT(OPTION_DURATION) | BIT(OPTION_INTERVAL) |
+	    BIT(OPTION_SAMPLING_BYTES) | BIT(OPTION_LIVE) |
+	    BIT(OPTION_METHOD) | BIT(OPTION_FORCE) | BIT(OPTION_WORKER) |
+	    BIT(OPTION_NO_WAIT),
+	    tool_take, "heap-snapshot, cpu-profile or heap-profile: capture, "
+	    "wait, bring the file"},
+	{"jobs", NULL, "", AT_SERVICE | BIT(OPTION_KIND) | BIT(OPTION_STATE) |
+	    BIT(OPTION_LIMIT), tool_jobs, "what was captured, the newest "
+	    "first"},
+	{"show", NULL, "ID", AT_SERVICE, tool_show, "all about a job"},
+	{"get", NULL, "ID", AT_SERVICE | BIT(OPTION_OUTPUT), tool_get,
+	    "wait for a job, bring its file; goes on with what is there"},
+	{"rm", NULL, "ID", AT_SERVICE, tool_rm, "cancel a job that runs; "
+	    "remove one that is over, and its file"},
+	{"summary", NULL, "ID", AT_SERVICE | BIT(OPTION_LIMIT), tool_summary,
+	    "what a heap snapshot consists of, by class"},
+	{"diff", NULL, "ID OTHER", AT_SERVICE | BIT(OPTION_LIMIT), tool_diff,
+	    "what grew from the heap snapshot OTHER to ID"},
+	{"target", NULL, "", AT_SERVICE, tool_target, "the app: its memory, "
+	    "and what a heap snapshot would cost it"},
+	{"sweep", NULL, "", HERE, tool_sweep, "remove what has expired, on "
+	    "this machine"},
+	{"check", NULL, "", HERE | BIT(OPTION_SOCKET) | BIT(OPTION_URL),
+	    tool_check, "what is wrong with the installation on this machine"},
+	{"token", "new", "NAME", HERE | BIT(OPTION_ROLE) | BIT(OPTION_PRINT),
+	    tool_token_new, "make a token, and print it"},
+	{"token", "list", "", HERE, tool_token_list, "who has one"},
+	{"token", "rm", "NAME", HERE, tool_token_rm, "take it back"},
+	{"config", "show", "", HERE, tool_config_show, "each key, its value, "
+	    "and where it is from"},
+	{"config", "template", "", 0, tool_config_template, "a configuration "
+	    "to begin with"},
 };
 #define COMMANDS_LEN (sizeof(commands) / sizeof(commands[0]))
 
-/* Text that may hold anything, on a terminal: control bytes and what is not
- * UTF-8 as \xNN. */
+/* Bytes of the text that fit into a line; a longer word goes out whole. */
+static size_t
+line_of(const char *text, size_t columns)
+{
+	size_t len = strlen(text), at;
+
+	if (len <= columns)
+		return len;
+	for (at = columns; at > 0 && text[at] != ' '; at--)
+		;
+	return at > 0 ? at : strcspn(text, " ");
+}
+
+/* A text beside what it is about. */
 static void
-put_text(FILE *stream, const char *text)
+put_entry(const char *what, const char *help)
 {
-	size_t len = strlen(text), n;
+	const size_t columns = HELP_COLUMNS - WHAT_COLUMNS - 3;
+	size_t len;
 
-	for (; len > 0; text += n, len -= n) {
-		unsigned char first = (unsigned char)*text;
-
-		n = str_utf8_char(text, len);
-		if (n == 0 || first < 0x20 || first == 0x7f ||
-		    (n == 2 && first == 0xc2 &&
-			(unsigned char)text[1] < 0xa0)) {
-			(void)fprintf(stream, "\\x%02x", first);
-			n = 1;
-		} else {
-			(void)fwrite(text, 1, n, stream);
-		}
-	}
-}
-
-static void
-complain(const char *text)
-{
-	(void)fputs("podprof: ", stderr);
-	put_text(stderr, text);
-	(void)fputc('\n', stderr);
-}
-
-static enum status
-usage_error(const char *what, const char *value)
-{
-	char text[256];
-
-	(void)snprintf(text, sizeof(text), "%s%s%.100s%s; see podprof --help",
-	    what, value != NULL ? " \"" : "", value != NULL ? value : "",
-	    value != NULL ? "\"" : "");
-	complain(text);
-	return STATUS_USAGE;
-}
-
-/* The exit status of a failure; no code is left to chance. */
-static enum status
-status_of(enum err_code code)
-{
-	switch (code) {
-	case ERR_NOT_FOUND:
-	case ERR_GONE:
-		return STATUS_NOT_FOUND;
-	case ERR_UNAUTHENTICATED:
-	case ERR_FORBIDDEN:
-	case ERR_CONFLICT:
-	case ERR_PRECONDITION:
-	case ERR_LIMIT:
-	case ERR_TOO_EARLY:
-		return STATUS_REFUSED;
-	case ERR_INTERNAL:
-	case ERR_NOMEM:
-	case ERR_INVALID:
-	case ERR_METHOD:
-	case ERR_NOT_ACCEPTABLE:
-	case ERR_TOO_LARGE:
-	case ERR_MEDIA_TYPE:
-	case ERR_RANGE:
-	case ERR_KEY_REUSED:
-	case ERR_TARGET_REFUSED:
-	case ERR_TARGET_UNREACHABLE:
-	case ERR_TARGET_TIMEOUT:
-	case ERR_TARGET_EXITED:
-	case ERR_STORE:
-	case ERR_SPACE:
-	case ERR_INTERRUPTED:
-	case ERR_UNHEALTHY:
-		return STATUS_FAILED;
-	}
-	return STATUS_FAILED;
-}
-
-static enum status
-failed(const struct err *err)
-{
-	complain(err->msg);
-	return status_of(err->code);
-}
-
-/* What a command has to say goes out at its end, and has to arrive. */
-static enum status
-finish_output(void)
-{
-	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-		complain("cannot write to standard output");
-		return STATUS_FAILED;
-	}
-	return STATUS_DONE;
-}
-
-static bool
-has(const struct call *call, enum given option)
-{
-	return (call->given & option) != 0;
-}
-
-static int
-load_conf(const struct call *call, struct conf **ret_conf, struct err *err)
-{
-	return conf_load(call->conf_path, environ, ret_conf, err);
-}
-
-/* Print a document of ours, which built says is whole, on a line. */
-static enum status
-put_json(const struct json *json, bool built)
-{
-	enum status status;
-	struct buf text;
-	struct err err;
-
-	buf_init(&text, OUT_MAX);
-	if (!built) {
-		(void)err_set(&err, ERR_NOMEM, "no memory for a document");
-		status = failed(&err);
-	} else if (json_print(json, &text, &err) != 0) {
-		status = failed(&err);
-	} else {
-		(void)puts(buf_str(&text));
-		status = finish_output();
-	}
-	buf_fini(&text);
-	return status;
-}
-
-static enum status
-put_token(const struct call *call, const char *token)
-{
-	struct json *json = NULL;
-	enum status status;
-	bool built;
-
-	if (!has(call, GIVEN_JSON)) {
-		(void)puts(token);
-		return finish_output();
-	}
-	json = json_new_object();
-	built = json_put_string(json, "name", call->arg) == 0 &&
-	    json_put_string(json, "role", call->role) == 0 &&
-	    json_put_string(json, "token", token) == 0;
-	status = put_json(json, built);
-	json_free(&json);
-	return status;
-}
-
-static int
-store_token(const struct call *call, const char *line, struct err *err)
-{
-	struct conf *conf = NULL;
-	int rc;
-
-	if (load_conf(call, &conf, err) != 0)
-		return -1;
-	rc = token_add(conf->auth_tokens, line, err);
-	conf_free(&conf);
-	return rc;
-}
-
-static enum status
-run_token_new(const struct call *call)
-{
-	char token[TOKEN_MAX], line[TOKEN_LINE_MAX];
-	struct err err;
-	int role;
-
-	if (!has(call, GIVEN_ROLE))
-		return usage_error("--role viewer or --role operator is "
-		    "missing", NULL);
-	role = conf_role_of_name(call->role);
-	if (role != ROLE_VIEWER && role != ROLE_OPERATOR)
-		return usage_error("--role is viewer or operator, not",
-		    call->role);
-	if (!str_is_name(call->arg))
-		return usage_error("a token's name is 1 to 64 of letters, "
-		    "digits, \".\", \"_\", \"-\", not", call->arg);
-	if (token_make(call->arg, (enum conf_role)role, token, line, &err) !=
-	    0)
-		return failed(&err);
-	if (has(call, GIVEN_PRINT)) {
-		(void)fprintf(stderr, "%s\n", line);
-	} else if (store_token(call, line, &err) != 0) {
-		return failed(&err);
-	}
-	return put_token(call, token);
-}
-
-static enum status
-put_token_list(const struct call *call, const struct token_list *list)
-{
-	struct json *root, *array, *row;
-	const struct token *token;
-	enum status status;
-	bool built;
-	size_t i;
-
-	if (!has(call, GIVEN_JSON)) {
-		for (i = 0; (token = token_list_at(list, i)) != NULL; i++)
-			(void)printf("%-8s %s\n", conf_role_name(token->role),
-			    token->name);
-		return finish_output();
-	}
-	root = json_new_object();
-	array = json_put_array(root, "tokens");
-	built = array != NULL;
-	for (i = 0; (token = token_list_at(list, i)) != NULL; i++) {
-		row = json_add_object(array);
-		built = built &&
-		    json_put_string(row, "name", token->name) == 0 &&
-		    json_put_string(row, "role",
-			conf_role_name(token->role)) == 0;
-	}
-	status = put_json(array, built);
-	json_free(&root);
-	return status;
-}
-
-static enum status
-run_token_list(const struct call *call)
-{
-	struct token_list *list = NULL;
-	struct conf *conf = NULL;
-	enum status status;
-	struct err err;
-
-	if (load_conf(call, &conf, &err) != 0 ||
-	    token_list_read(conf->auth_tokens, &list, &err) != 0)
-		status = failed(&err);
+	if (strlen(what) > WHAT_COLUMNS)
+		(void)printf("  %s\n  %-*s ", what, WHAT_COLUMNS, "");
 	else
-		status = put_token_list(call, list);
-	token_list_free(&list);
-	conf_free(&conf);
-	return status;
+		(void)printf("  %-*s ", WHAT_COLUMNS, what);
+	for (;; help += len + 1) {
+		len = line_of(help, columns);
+		(void)printf("%.*s\n", (int)len, help);
+		if (help[len] == '\0')
+			break;
+		(void)printf("  %-*s ", WHAT_COLUMNS, "");
+	}
 }
 
-static enum status
-run_token_rm(const struct call *call)
+#define WORDS_MAX 64
+
+/* "token new NAME" */
+static const char *
+words_of(const struct command *command, char out[WORDS_MAX])
 {
-	enum status status = STATUS_DONE;
-	struct json *json = NULL;
-	struct conf *conf = NULL;
-	struct err err;
-
-	if (load_conf(call, &conf, &err) != 0 ||
-	    token_remove(conf->auth_tokens, call->arg, &err) != 0) {
-		status = failed(&err);
-	} else if (has(call, GIVEN_JSON)) {
-		json = json_new_object();
-		status = put_json(json,
-		    json_put_string(json, "removed", call->arg) == 0);
-	}
-	json_free(&json);
-	conf_free(&conf);
-	return status;
+	(void)snprintf(out, WORDS_MAX, "%s%s%s%s%s", command->word1,
+	    command->word2 != NULL ? " " : "",
+	    command->word2 != NULL ? command->word2 : "",
+	    command->args[0] != '\0' ? " " : "", command->args);
+	return out;
 }
 
-static enum status
-run_config_show(const struct call *call)
-{
-	struct conf *conf = NULL;
-	enum status status;
-	struct buf text;
-	struct err err;
-	int rc;
-
-	buf_init(&text, OUT_MAX);
-	rc = load_conf(call, &conf, &err);
-	if (rc == 0 && has(call, GIVEN_JSON)) {
-		rc = conf_show_json(conf, &text, &err);
-		if (rc == 0)
-			rc = buf_addc(&text, '\n', &err);
-	} else if (rc == 0) {
-		rc = conf_show(conf, &text, &err);
-	}
-	if (rc == 0) {
-		(void)fputs(buf_str(&text), stdout);
-		status = finish_output();
-	} else {
-		status = failed(&err);
-	}
-	buf_fini(&text);
-	conf_free(&conf);
-	return status;
-}
-
-static enum status
-run_config_template(const struct call *call)
-{
-	enum status status;
-	struct buf text;
-	struct err err;
-
-	(void)call;
-	buf_init(&text, OUT_MAX);
-	if (conf_template(&text, &err) != 0) {
-		status = failed(&err);
-	} else {
-		(void)fputs(buf_str(&text), stdout);
-		status = finish_output();
-	}
-	buf_fini(&text);
-	return status;
-}
-
-struct findings {
-	struct json *array;	/* NULL: lines, at once */
-	bool built;
-};
-
-static const char *const check_words[] = {
-	[CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail",
-};
-
-static check_report_fn report_finding;
 static void
-report_finding(void *ctx, enum check_status status, const char *what,
-    const char *text)
+put_option(enum tool_option option)
 {
-	struct findings *findings = ctx;
-	struct json *row;
+	const char letter = options[option].letter;
+	const char *value = options[option].value;
+	char what[64];
 
-	if (findings->array == NULL) {
-		(void)printf("%-4s %s: ", check_words[status], what);
-		put_text(stdout, text);
-		(void)putchar('\n');
-		return;
-	}
-	row = json_add_object(findings->array);
-	findings->built = findings->built &&
-	    json_put_string(row, "status", check_words[status]) == 0 &&
-	    json_put_string(row, "what", what) == 0 &&
-	    json_put_string(row, "text", text) == 0;
+	(void)snprintf(what, sizeof(what), "%c%c%c --%s%s%s",
+	    letter != '\0' ? '-' : ' ', letter != '\0' ? letter : ' ',
+	    letter != '\0' ? ',' : ' ', options[option].name,
+	    value != NULL ? " " : "", value != NULL ? value : "");
+	put_entry(what, options[option].help);
 }
 
-static enum status
-run_check(const struct call *call)
+/* Of one command, or of all of them. */
+static enum tool_status
+put_help(const struct command *command)
 {
-	const struct check_options options = {.socket = call->socket,
-	    .url = call->url, .token = getenv("PODPROF_TOKEN")};
-	struct findings findings = {.built = true};
-	struct json *root = NULL;
-	struct conf *conf = NULL;
-	bool sound = false;
-	enum status status;
-	struct err err;
+	char words[WORDS_MAX] = "COMMAND [ARGUMENT...]";
+	unsigned taken = 0, i;
 
-	if (has(call, GIVEN_JSON)) {
-		root = json_new_object();
-		findings.array = json_put_array(root, "findings");
-		if (findings.array == NULL) {
-			json_free(&root);
-			return put_json(NULL, false);
-		}
+	(void)printf("usage: podprof %s [OPTION...]\n\n",
+	    command != NULL ? words_of(command, words) : words);
+	for (i = 0; i < COMMANDS_LEN; i++) {
+		if (command != NULL && command != &commands[i])
+			continue;
+		put_entry(words_of(&commands[i], words), commands[i].help);
+		taken |= commands[i].options | ALWAYS;
 	}
-	/* Without a configuration there is nothing else to look at. */
-	if (load_conf(call, &conf, &err) != 0)
-		report_finding(&findings, CHECK_FAIL, "configuration",
-		    err.msg);
-	else
-		sound = check_run(conf, &options, report_finding, &findings);
-	status = root != NULL ? put_json(findings.array, findings.built)
-			      : finish_output();
-	json_free(&root);
-	conf_free(&conf);
-	return status == STATUS_DONE && !sound ? STATUS_FAILED : status;
-}
-
-static enum status
-put_help(void)
-{
-	size_t i;
-
-	(void)puts("usage: podprof [-c FILE] [--json] COMMAND\n");
-	for (i = 0; i < COMMANDS_LEN; i++)
-		(void)printf("  podprof %s\n", commands[i].usage);
-	(void)puts("\n"
-	    "  -c, --config FILE  the configuration, not "
-	    PODPROF_SYSCONFDIR "/podprof.conf\n"
-	    "      --json         the answer as one JSON document\n"
-	    "      --role ROLE    of a new token: viewer or operator\n"
-	    "      --print        store nothing: the token's line goes to "
-	    "stderr\n"
-	    "      --socket FILE  of the pool, not " CHECK_SOCKET "\n"
-	    "      --url URL      the web server, to be asked as well\n"
-	    "      --version, --help\n\n"
+	(void)putchar('\n');
+	for (i = 0; i < TOOL_OPTIONS_LEN; i++)
+		if ((taken & BIT(i)) != 0)
+			put_option((enum tool_option)i);
+	(void)puts("\nAn ID may be shortened to its beginning.  PODPROF_TOKEN "
+	    "has the token for --url.\n"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, "
 	    "4 refused.\nThe manual is podprof(1).");
-	return finish_output();
+	return tool_finish();
 }
 
-static enum status
+static enum tool_status
 put_version(void)
 {
 	(void)puts("podprof " PACKAGE_VERSION);
-	return finish_output();
+	return tool_finish();
 }
 
-static const char *
-option_name(unsigned option)
+/* The command of the words that getopt left; *ret_used of them name it. */
+static const struct command *
+find_command(int words_len, char *const words[], int *ret_used)
 {
-	switch (option) {
-	case GIVEN_CONF:
-		return "-c";
-	case GIVEN_JSON:
-		return "--json";
-	case GIVEN_ROLE:
-		return "--role";
-	case GIVEN_SOCKET:
-		return "--socket";
-	case GIVEN_URL:
-		return "--url";
-	default:
-		return "--print";
-	}
-}
+	const struct command *command;
+	size_t i;
 
-/* Find the command of the words that getopt left, and run it. */
-static enum status
-run_command(struct call *call, int words_len, char *const words[])
-{
-	const struct command *command = NULL;
-	unsigned wrong, option;
-	bool known = false;
-	int used, i;
-
-	if (words_len == 0)
-		return usage_error("a command is missing", NULL);
-	for (i = 0; i < (int)COMMANDS_LEN && command == NULL; i++) {
-		if (strcmp(commands[i].word1, words[0]) != 0)
+	for (i = 0; i < COMMANDS_LEN; i++) {
+		command = &commands[i];
+		if (words_len == 0 || strcmp(command->word1, words[0]) != 0)
 			continue;
-		known = true;
-		if (commands[i].word2 == NULL || (words_len > 1 &&
-			strcmp(commands[i].word2, words[1]) == 0))
-			command = &commands[i];
+		*ret_used = command->word2 != NULL ? 2 : 1;
+		if (command->word2 == NULL || (words_len > 1 &&
+			strcmp(command->word2, words[1]) == 0))
+			return command;
 	}
-	if (command == NULL && known)
-		return usage_error("no or a wrong word follows", words[0]);
+	return NULL;
+}
+
+/* Why find_command() has found none; known: it knows the first word. */
+static enum tool_status
+refuse_command(int words_len, char *const words[], bool known)
+{
+	if (words_len == 0)
+		return tool_usage("a command is missing", NULL);
+	if (known)
+		return tool_usage("no or a wrong word follows", words[0]);
+	return tool_usage("there is no such command:", words[0]);
+}
+
+/* As many as the command has names for. */
+static enum tool_status
+take_args(const struct command *command, struct tool_call *call, int len,
+    char *const words[])
+{
+	const char *names = command->args;
+	char name[32];
+	int at = 0;
+
+	for (; names[0] != '\0'; at++) {
+		assert(at < TOOL_ARGS_MAX);
+		if (at == len) {
+			(void)snprintf(name, sizeof(name), "%.*s",
+			    (int)strcspn(names, " "), names);
+			tool_complain("%s: %s is missing; see podprof %s "
+			    "--help", command->word1, name, command->word1);
+			return TOOL_USAGE;
+		}
+		call->args[at] = words[at];
+		names += strcspn(names, " ");
+		names += strspn(names, " ");
+	}
+	if (len > at)
+		return tool_usage("one word too many:", words[at]);
+	return TOOL_DONE;
+}
+
+static enum tool_status
+check_options(const struct command *command, const struct tool_call *call)
+{
+	char name[32];
+	unsigned i;
+
+	for (i = 0; i < TOOL_OPTIONS_LEN; i++) {
+		if (call->values[i] == NULL ||
+		    ((command->options | ALWAYS) & BIT(i)) != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "--%s", options[i].name);
+		return tool_usage("this command does not take", name);
+	}
+	return TOOL_DONE;
+}
+
+static enum tool_status
+run_command(struct tool_call *call, int words_len, char *const words[])
+{
+	const struct command *command;
+	enum tool_status status;
+	int used = 0;
+
+	if (tool_has(call, OPTION_VERSION))
+		return put_version();
+	command = find_command(words_len, words, &used);
+	if (tool_has(call, OPTION_HELP))
+		return put_help(command);
 	if (command == NULL)
-		return usage_error("there is no such command:", words[0]);
-	used = command->word2 != NULL ? 2 : 1;
-	if (command->arg != NULL && words_len == used)
-		return usage_error("its name is missing:", command->usage);
-	if (command->arg != NULL)
-		call->arg = words[used++];
-	if (words_len > used)
-		return usage_error("one word too many:", words[used]);
-	wrong = call->given & ~command->options;
-	for (option = 1; wrong != 0 && (wrong & option) == 0; option <<= 1)
-		;
-	if (wrong != 0)
-		return usage_error("this command does not take",
-		    option_name(option));
-	return command->run(call);
+		return refuse_command(words_len, words, used > 0);
+	status = take_args(command, call, words_len - used, words + used);
+	if (status == TOOL_DONE)
+		status = check_options(command, call);
+	return status == TOOL_DONE ? command->run(call) : status;
+}
+
+/* getopt's own table; an option's number is its place here and 256 more, where
+ * it has no letter. */
+static void
+make_getopt(struct option long_options[TOOL_OPTIONS_LEN + 1],
+    char letters[2 * TOOL_OPTIONS_LEN + 1])
+{
+	unsigned i;
+
+	for (i = 0; i < TOOL_OPTIONS_LEN; i++) {
+		long_options[i] = (struct option){.name = options[i].name,
+		    .has_arg = options[i].value != NULL ? required_argument :
+		    no_argument, .val = 256 + (int)i};
+		if (options[i].letter == '\0')
+			continue;
+		*letters++ = options[i].letter;
+		if (options[i].value != NULL)
+			*letters++ = ':';
+	}
+	long_options[i] = (struct option){.name = NULL};
+	*letters = '\0';
+}
+
+static enum tool_option
+option_of(int c)
+{
+	unsigned i;
+
+	for (i = 0; c < 256 && i < TOOL_OPTIONS_LEN; i++)
+		if (options[i].letter == c)
+			return (enum tool_option)i;
+	return (enum tool_option)(c - 256);
 }
 
 int
 main(int argc, char *argv[])
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"json", no_argument, NULL, 'j'},
-		{"role", required_argument, NULL, 'r'},
-		{"print", no_argument, NULL, 'p'},
-		{"socket", required_argument, NULL, 's'},
-		{"url", required_argument, NULL, 'u'},
-		{"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	struct call call = {0};
+	struct option long_options[TOOL_OPTIONS_LEN + 1];
+	char letters[2 * TOOL_OPTIONS_LEN + 1];
+	struct tool_call call = {.values = {NULL}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			call.given |= GIVEN_CONF;
-			call.conf_path = optarg;
-			break;
-		case 'j':
-			call.given |= GIVEN_JSON;
-			break;
-		case 'r':
-			call.given |= GIVEN_ROLE;
-			call.role = optarg;
-			break;
-		case 'p':
-			call.given |= GIVEN_PRINT;
-			break;
-		case 's':
-			call.given |= GIVEN_SOCKET;
-			call.socket = optarg;
-			break;
-		case 'u':
-			call.given |= GIVEN_URL;
-			call.url = optarg;
-			break;
-		case 'V':
-			return put_version();
-		case 'h':
-			return put_help();
-		default:
-			/* getopt has said what is wrong. */
-			return STATUS_USAGE;
-		}
+	make_getopt(long_options, letters);
+	while ((c = getopt_long(argc, argv, letters, long_options, NULL)) !=
+	    -1) {
+		/* getopt has said what is wrong. */
+		if (c == '?')
+			return TOOL_USAGE;
+		call.values[option_of(c)] = optarg != NULL ? optarg : "";
 	}
 	return run_command(&call, argc - optind, argv + optind);
 }

@@ -69,7 +69,10 @@ CONF
 conf=-cpodprof.conf
 
 help_and_version() {
-	run -- --help && exits 0 && grep -q 'podprof token new NAME' out &&
+	run -- --help && exits 0 && grep -q '^  token new NAME ' out &&
+		grep -q '^  take KIND ' out && ! grep '.\{81\}' out &&
+		run -- token rm --help && exits 0 &&
+		grep -q -- --json out && ! grep -e --print -e 'token new' out &&
 		run -- --version && exits 0 && grep -q '^podprof [0-9.]*$' out
 }
 
@@ -86,7 +89,7 @@ wrong_usage() {
 		usage 'no such command: "capture"' capture &&
 		usage 'no or a wrong word follows "token"' token &&
 		usage 'no or a wrong word follows "token"' token make x &&
-		usage 'its name is missing' token rm &&
+		usage 'NAME is missing; see podprof token --help' token rm &&
 		usage 'one word too many: "b"' token rm a b &&
 		usage 'one word too many: "x"' check x &&
 		usage '--role viewer or --role operator is missing' \
@@ -97,7 +100,35 @@ wrong_usage() {
 		usage 'not take "--role"' check --role viewer &&
 		usage 'not take "--print"' token list --print &&
 		usage 'unrecognized option' --verbose &&
-		usage 'requires an argument' token list -c
+		usage 'requires an argument' token list -c &&
+		usage 'KIND is missing' take &&
+		usage 'or heap-profile, not "heap"' take heap &&
+		usage 'not "spoon"' take heap-snapshot --method spoon &&
+		usage '--duration: "x"' take cpu-profile --duration x &&
+		usage '--interval: "1ms"' take cpu-profile --interval 1ms &&
+		usage '--sampling-bytes' take heap-profile \
+			--sampling-bytes many &&
+		usage 'does not go with -o' --no-wait take cpu-profile -o x &&
+		usage 'both want standard output' get -o - --json 0198c0de &&
+		usage '-o needs the name' get --output= 0198c0de &&
+		usage 'OTHER is missing' diff 0198c0de &&
+		usage 'not take "--url"' sweep --url http://h &&
+		usage 'not take "--limit"' show 0198c0de --limit 3
+}
+
+# Each is refused before anything is connected.
+services_are_named_well() {
+	usage '"h" is no address' jobs --url h &&
+		usage '"ftp://h" is no address' jobs --url ftp://h &&
+		usage '--app' jobs --url http://127.0.0.1:1 &&
+		usage 'no app is configured' jobs "$conf" &&
+		run PODPROF_APP_A_INSPECTOR=h:1 PODPROF_APP_B_INSPECTOR=h:2 \
+			-- "$conf" jobs && exits 2 'a, b' &&
+		run PODPROF_APP_A_INSPECTOR=h:1 -- "$conf" jobs --app x &&
+		exits 3 '"x"' &&
+		run PODPROF_APP_A_INSPECTOR=h:1 -- "$conf" jobs &&
+		exits 3 "$work/state" && run -- "$conf" sweep &&
+		exits 3 "$work/state"
 }
 
 token_new() {
@@ -296,9 +327,10 @@ check_takes_a_socket_and_a_url() {
 		usage 'not take "--socket"' config show --socket /s
 }
 
-echo 1..21
+echo 1..22
 check 'help and version' help_and_version
 check 'wrong usage is 2 and says what is wrong' wrong_usage
+check 'a service is named well, or that is said' services_are_named_well
 check 'token new prints the token alone and keeps its digest' token_new
 check 'token new refuses a name that is there' token_new_refuses_a_second
 check 'token new --json' token_new_json

@@ -17,13 +17,14 @@ cat >"$work/layers" <<'LAYERS'
 2 str
 3 log file ini json uuid digest jsoncut pack http
 4 conf db ws proc snapshot port
-5 migrate cdp artifact ballast token spawn exchange lease rate meter process opening
-6 job link evaluate watchdog
-7 target
+5 migrate cdp artifact ballast token spawn owner exchange lease rate meter process opening classes
+6 job link evaluate watchdog client
+7 target fetch summary
 8 predict activate
 9 look
 10 capture check
-11 podprof podprof_capture
+11 tool
+12 podprof podprof_capture
 LAYERS
 
 # A library's headers, and the module that may include them.
@@ -32,6 +33,7 @@ sqlite3.h src/db.c
 cjson/cJSON.h src/json.c
 cJSON.h src/json.c
 libwebsockets.h src/ws.c
+curl/ src/client_http.c
 openssl/ src/digest.c
 zstd.h src/pack.c
 zstd_errors.h src/pack.c
@@ -116,7 +118,8 @@ libraries() {
 	FNR == NR { owner[$1] = $2; next }
 	{
 		name = $2
-		sub(/^openssl\/.*/, "openssl/", name)
+		if (name ~ /^(openssl|curl)\//)
+			sub(/\/.*/, "/", name)
 		if (name in owner && owner[name] != $1)
 			print $1 " includes " $2 ", which belongs to " \
 			    owner[name]
