@@ -1,5 +1,6 @@
 # Read by tests/run and tests/soak: what both need.  Sets top, build (all that
-# is made goes below it) and nodes, the --node options of tests/e2e/run.py.
+# is made goes below it), speedscope, and nodes, the --node options of
+# tests/e2e/run.py.
 # shellcheck shell=sh
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,11 +46,12 @@ install_packages()
 	missing=
 	for package in gcc libc6-dev make autoconf automake pkg-config \
 		libfcgi-dev libwebsockets-dev libcjson-dev libsqlite3-dev \
-		libssl-dev libzstd-dev libcmocka-dev valgrind xz-utils zstd \
+		libssl-dev libzstd-dev libcurl4-openssl-dev libcmocka-dev \
+		valgrind xz-utils zstd \
 		python3 curl util-linux spawn-fcgi nginx apache2-bin \
 		libapache2-mod-xsendfile libapache2-mod-fcgid fcgiwrap \
 		lighttpd systemd mandoc shellcheck dpkg-dev sqlite3 \
-		iproute2 python3-yaml tini \
+		iproute2 python3-yaml tini chromium fonts-dejavu-core \
 		${more_packages:-}; do
 		has_package "$package" || missing="$missing $package"
 	done
@@ -130,31 +132,54 @@ install_promtool()
 	rm -rf "$build/prometheus"
 }
 
-install_nodes()
+# fetch_npm "DIRECTORY=PACKAGE ...": all at once, as each waits more than it
+# works.
+fetch_npm()
 {
-	case $(uname -m) in
-	x86_64) arch=x64 ;;
-	aarch64) arch=arm64 ;;
-	*) die "there is no Node binary for $(uname -m) to test with" ;;
-	esac
-	nodes=
-	for version in 18 20 22 24; do
-		npm_package "node$version" "node-linux-$arch@$version"
-		nodes="$nodes --node $version=$build/npm/node$version"
-		nodes="$nodes/node_modules/node-linux-$arch/bin/node"
+	for pair in $1; do
+		npm_package "${pair%%=*}" "${pair#*=}" &
+	done
+	wait
+	for pair in $1; do
+		[ -e "$build/npm/${pair%%=*}/done" ] || exit 1
 	done
 }
 
-mkdir -p "$build/logs"
-install_packages
-install_nodes
+case $(uname -m) in
+x86_64) arch=x64 ;;
+aarch64) arch=arm64 ;;
+*) die "there is no Node binary for $(uname -m) to test with" ;;
+esac
+nodes='' npm=''
+for version in 18 20 22 24; do
+	npm="$npm node$version=node-linux-$arch@$version"
+	nodes="$nodes --node $version=$build/npm/node$version"
+	nodes="$nodes/node_modules/node-linux-$arch/bin/node"
+done
 # Readers of the files that have nothing to do with podprof.
-npm_package reader heapsnapshot-parser@0.1.0
-npm_package devtools chrome-devtools-frontend@1.0.1705227
-npm_package esbuild esbuild@0.28.2
+npm="$npm reader=heapsnapshot-parser@0.1.0"
+npm="$npm devtools=chrome-devtools-frontend@1.0.1705227 esbuild=esbuild@0.28.2"
 # The schemas of Kubernetes 1.34, and a reader of Containerfiles.
-npm_package kubernetes kubernetes-models@5.1.0
-npm_package containerfile dockerfile-utils@0.16.3
+npm="$npm kubernetes=kubernetes-models@5.1.0"
+npm="$npm containerfile=dockerfile-utils@0.16.3"
 # The validator of conf/openapi.json, and of what is answered.
-npm_package openapi @seriousme/openapi-schema-validator@2.11.0
+npm="$npm openapi=@seriousme/openapi-schema-validator@2.11.0"
+# A viewer of profiles, for --with-speedscope.
+npm="$npm speedscope=speedscope@1.25.0"
+# shellcheck disable=SC2034 # for tests/run and tests/soak
+speedscope=$build/npm/speedscope/node_modules/speedscope/dist/release
+# The driver of the browser, and a checker of what a screen reader is told.
+npm="$npm playwright=playwright-core@1.65.1 axe=axe-core@4.14.1"
+
+mkdir -p "$build/logs"
+# Beside Debian's packages, unless npm is one of them.
+if command -v node >/dev/null && command -v npm >/dev/null; then
+	fetch_npm "$npm" &
+	fetching=$!
+	install_packages
+	wait "$fetching" || exit 1
+else
+	install_packages
+	fetch_npm "$npm"
+fi
 install_promtool

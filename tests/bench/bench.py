@@ -29,12 +29,14 @@ import pool  # noqa: E402
 import profiles  # noqa: E402
 import report  # noqa: E402
 import snapshots  # noqa: E402
+import summary  # noqa: E402
 import web  # noqa: E402
 from harness import Run  # noqa: E402
 
 PARTS = {
     "snapshots": snapshots.measure,
     "profile": profiles.measure,
+    "summary": summary.measure,
     "queries": web.measure_queries,
     "waiting": web.measure_waiting,
     "take": web.measure_take,
@@ -42,16 +44,19 @@ PARTS = {
     "download": downloads.measure,
     "pool": pool.measure}
 
-# heaps: {size in MB of the sample app: how often}; *_s: seconds; *_rounds: how
-# often each way has its turn; *_jobs: rows in the database.
+# heaps: {size in MB of the sample app: how often}; summary_mb: one whose file
+# has some 250 MB; *_s: seconds; *_rounds: how often each way has its turn;
+# *_jobs: rows in the database.
 WHOLE = {
     "heaps": {50: 5, 250: 3, 1000: 1}, "profile_s": 5, "profile_rounds": 5,
+    "summary_mb": 150, "summary_rounds": 3,
     "query_s": 5, "query_rounds": 5, "waiting_s": 5, "waiting_rounds": 3,
     "take_jobs": [100, 10000], "take_rounds": 200, "rows_jobs": [100, 100000],
     "rows_rounds": 4, "download_mb": 500, "download_rounds": 5,
     "pool_requests": 100000, "pool_mb": 200}
 QUICK = {
     **WHOLE, "heaps": {50: 1}, "profile_s": 2, "profile_rounds": 2,
+    "summary_mb": 30, "summary_rounds": 2,
     "query_s": 1, "query_rounds": 2, "waiting_s": 1, "waiting_rounds": 1,
     "take_rounds": 20, "rows_jobs": [100, 10000], "rows_rounds": 1,
     "download_mb": 100, "download_rounds": 2, "pool_requests": 10000,

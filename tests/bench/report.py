@@ -13,6 +13,7 @@ MIB = 1 << 20
 FLAT_BYTES = MIB
 IDLE_MAX_BYTES = 12 * MIB
 CAPTURE_MAX_BYTES = 16 * MIB
+SUMMARY_MAX_BYTES = 64 * MIB
 WAYS = {
     "in-process": "in-process inspector.Session, write stream",
     "remote": "chrome-remote-interface",
@@ -154,6 +155,30 @@ def profile(results):
             "\n\n" + table(["way", "times", "stop to complete file ms",
                             "app stalled ms", "its own stall ms",
                             "capturing process MiB", "stored MB"], lines))
+
+
+def summary(results):
+    titles = {"podprof": "podprof, GET summary",
+              "reader": "heapsnapshot-parser, in Node"}
+    of = {way: rows(results, "summary", way=way) for way in titles}
+    lines = [[titles[way], len(found), spread(found, "wallS", digits=1),
+              share(ratio(median(found, "wallS"),
+                          median(of["reader"], "wallS"))),
+              spread(found, "cpuS", digits=1),
+              spread(found, "peakBytes", MIB, 1)]
+             for way, found in of.items() if found]
+    if not lines:
+        return ""
+    row = rows(results, "summary")[0]
+    return f"""
+### Summary of a heap snapshot of {row["bytes"] / MB:.0f} MB
+
+{row["nodes"] / 1e6:.2f} million nodes of {row["classes"]} classes, on which \
+both agree.  podprof reads the file as it is stored, with zstd, and checks its \
+digest.
+
+""" + table(["", "times", "wall s", "of the reader's", "CPU s", "peak MiB"],
+            lines)
 
 
 def queries(results):
@@ -352,6 +377,16 @@ def profile_verdicts(results):
                     "captureAnonBytes"))], mib)]
 
 
+def summary_verdicts(results):
+    found = rows(results, "summary", way="podprof")
+    base = rows(results, "summary", way="reader")
+    return [
+        Verdict("summary of a heap snapshot, of heapsnapshot-parser's time", 1,
+                [("", ratio(median(found, "wallS"), median(base, "wallS")))]),
+        Verdict("memory of podprof-capture, a summary", SUMMARY_MAX_BYTES,
+                [("", largest(found, "peakBytes"))], mib)]
+
+
 def web_verdicts(results):
     def of(part, key, name, one, base):
         return [("", ratio(*(median(rows(results, part, **{name: value}), key)
@@ -401,7 +436,8 @@ def pool_verdicts(results):
 
 def targets(results):
     found = snapshot_verdicts(results) + profile_verdicts(results) + \
-        web_verdicts(results) + pool_verdicts(results)
+        summary_verdicts(results) + web_verdicts(results) + \
+        pool_verdicts(results)
     return table(["target", "", "measured", ""],
                  [verdict.line() for verdict in found])
 
@@ -450,8 +486,8 @@ The machine's load as each part began, and how long that took: {parts}.
 {targets(results)}
 ## Measured
 """
-    for part in (snapshots, profile, queries, waiting, take, many_rows,
-                 download, pool):
+    for part in (snapshots, profile, summary, queries, waiting, take,
+                 many_rows, download, pool):
         text += part(results)
     missing = faults(results)
     if missing:

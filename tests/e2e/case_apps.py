@@ -1,6 +1,6 @@
 """Several apps in one podprof: nothing of one is seen or held up by others."""
 from harness import App, Site, check, check_artifact, check_whole, equal, \
-    in_parallel, once
+    error_is, in_parallel, real
 
 
 def pair(run):
@@ -14,7 +14,7 @@ def pair(run):
                       apps={name: app.address for name, app in apps.items()})
 
 
-@once("two real apps at once: each gets its own snapshot and profile")
+@real("two real apps at once: each gets its own snapshot and profile")
 def _(run):
     apps, site = pair(run)
     try:
@@ -61,7 +61,7 @@ def _(run):
             app.close()
 
 
-@once("two real apps: one that is gone or frozen is nothing to the other")
+@real("two real apps: one that is gone or frozen is nothing to the other")
 def _(run):
     apps, site = pair(run)
     try:
@@ -76,8 +76,12 @@ def _(run):
         equal(site.wait_job("large", held, 120)["state"], "succeeded",
               "the first")
         apps["large"].close()
-        site.papi("large", "takeMemorySnapshot").problem(
-            503, "target-unreachable", apps["large"].address)
+        reply = site.papi("large", "takeMemorySnapshot")
+        if reply.status == 200:     # on a busy machine, later than 1 s
+            error_is(site.wait_job("large", reply["X-Job-Id"]),
+                     "target-unreachable", apps["large"].address)
+        else:
+            reply.problem(503, "target-unreachable", apps["large"].address)
         equal(site.wait_job("small", site.take("small"))["state"],
               "succeeded", "beside an app that is gone")
         site.request("GET", "/livez?app=small").expect(200)

@@ -14,7 +14,8 @@ DEBIAN = TOP / "debian"
 # What a module of pkg-config is called there.
 PACKAGES = {"libcjson": "libcjson-dev", "sqlite3": "libsqlite3-dev",
             "libcrypto": "libssl-dev", "libzstd": "libzstd-dev",
-            "libwebsockets": "libwebsockets-dev", "cmocka": "libcmocka-dev"}
+            "libwebsockets": "libwebsockets-dev", "cmocka": "libcmocka-dev",
+            "libcurl": "libcurl4-openssl-dev"}
 # Of a build in the source directory.
 MADE = re.compile(r"^(\.debhelper|build|files|podprof|debhelper-build-stamp|"
                   r"autoreconf\..*|.*\.substvars|.*\.debhelper(\.log)?)$")
@@ -103,6 +104,10 @@ def look_at(package):
                  "/usr/share/man/man8/podprof.fcgi.8.gz",
                  "/usr/share/podprof/apache/fcgid.conf",
                  "/usr/share/podprof/nginx/podprof-fcgiwrap.conf",
+                 "/usr/share/podprof/page/index.html",
+                 "/usr/share/bash-completion/completions/podprof",
+                 "/usr/share/zsh/vendor-completions/_podprof",
+                 "/usr/share/fish/vendor_completions.d/podprof.fish",
                  "/usr/share/doc/podprof/README.Debian",
                  "/lib/systemd/system/podprof.socket",
                  "/lib/systemd/system/podprof.service"):

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from case_papi import integration
+from case_summary import check_summary, summary_of
 from harness import (APP, POD, SERVICE, WEB, App, Process, Site, check, equal,
                      in_parallel, matches, deploy, run_reader)
 
@@ -28,17 +29,32 @@ def read_elsewhere(run, site, name, where, reads_halves):
             equal(run_reader(run, "devtools-read.mjs", run.npm, cache, half),
                   None, f"DevTools about half of {whole.name}")
         if job["kind"] == "cpu-profile":
-            check("hotLoopOfSample" in found["functions"],
-                  f"DevTools finds no hot function: {found}")
+            as_on_the_page(run, whole, half, found["selfMs"])
             continue
         counts = json.loads(body)["snapshot"]
         equal(found["nodes"], counts["node_count"], "DevTools' nodes")
-        equal(run_reader(run, "read-snapshot.js", package, whole),
-              {"nodes": counts["node_count"], "edges": counts["edge_count"]},
+        read = run_reader(run, "read-snapshot.js", package, whole)
+        equal((read["nodes"], read["edges"]),
+              (counts["node_count"], counts["edge_count"]),
               "heapsnapshot-parser")
+        check_summary(summary_of(site, name, job), read)
         if reads_halves:
             equal(run_reader(run, "read-snapshot.js", package, half), None,
                   f"heapsnapshot-parser about half of {whole.name}")
+
+
+def as_on_the_page(run, whole, half, devtools):
+    """The page finds the hot function as hot as DevTools does, which mends
+    what it takes for a gap among the samples."""
+    hot = "hotLoopOfSample"
+    check(hot in devtools, f"DevTools finds no hot function: {devtools}")
+    page = run_reader(run, "page-read.mjs", whole)
+    check(page, f"the page does not read {whole.name}")
+    ratio = page["self"].get(hot, 0) / devtools[hot]
+    check(0.95 < ratio < 1.05, f"{hot}: {page['self']}, and {devtools[hot]} "
+          "ms in DevTools")
+    equal(run_reader(run, "page-read.mjs", half), None,
+          f"the page about half of {whole.name}")
 
 
 @deploy("every Node version: the module's integration test, and other readers "

@@ -12,8 +12,8 @@ import time
 
 from harness import (APP, EXCHANGE, FINAL, App, Failed, Site, as_user, busy,
                      check, check_artifact, check_whole, children, equal,
-                     error_is, fork, in_parallel, matches, once, run_reader,
-                     tmpfs, until)
+                     error_is, fork, in_parallel, matches, once, real,
+                     run_reader, tmpfs, until)
 from stress import ControlGroup, Load, settled
 
 MIB = 1 << 20
@@ -458,7 +458,7 @@ def _(run):
         with one_app(run, node=run.nodes[node], heap_mb=4,
                      more=["--workers", "2"]) as (site, app):
             jobs = []
-            for _ in range(3):
+            for _ in range(2):
                 job = site.wait_job("load", order(site, "load", "auto"), 120)
                 equal(job["state"], "succeeded", f"{job['error']}")
                 jobs.append(job)
@@ -690,24 +690,25 @@ def falls_back(site, app, unusable, words):
     nothing_left(site, app)
 
 
-@once("no addons: by --no-addons, by NODE_OPTIONS, by an exchange_dir that is "
+@real("no addons: by --no-addons, by NODE_OPTIONS, by an exchange_dir that is "
       "noexec; then direct")
 def _(run):
-    with one_app(run, args=["--no-addons"]) as (site, app):
+    with one_app(run, heap_mb=4, args=["--no-addons"]) as (site, app):
         falls_back(site, app, ["fork"], "--no-addons")
-    with one_app(run, env={"NODE_OPTIONS": "--no-addons"}) as (site, app):
+    with one_app(run, heap_mb=4, env={"NODE_OPTIONS": "--no-addons"}
+                 ) as (site, app):
         falls_back(site, app, ["fork"], "--no-addons")
     with tmpfs(run.subdir("noexec"), f"noexec,mode=2770,gid={EXCHANGE}"
                ) as place:
-        with one_app(run, exchange=place) as (site, app):
+        with one_app(run, heap_mb=4, exchange=place) as (site, app):
             falls_back(site, app, ["fork"], "(?i)noexec")
 
 
-@once("an exchange_dir that is missing, or that podprof cannot write to: "
+@real("an exchange_dir that is missing, or that podprof cannot write to: "
       "stream")
 def _(run):
     both = ["fork", "direct"]
-    with one_app(run) as (site, app):
+    with one_app(run, heap_mb=4) as (site, app):
         whole_by(site, "load")
         site.exchange.chmod(0o750)
         falls_back(site, app, both, f"{site.exchange}.*2770")
@@ -718,7 +719,7 @@ def _(run):
         falls_back(site, app, both, f"{gone}.*link")
 
 
-@once("an exchange_dir that the app does not see, or may not use: stream")
+@real("an exchange_dir that the app does not see, or may not use: stream")
 def _(run):
     exchange = run.exchange_dir()
     hidden = ["unshare", "--mount", "sh", "-c",
@@ -726,7 +727,8 @@ def _(run):
               exchange, *as_user(APP, [EXCHANGE])]
     for prefix, words in ((hidden, "does not see.*same path"),
                           (as_user(APP), f"user {APP}.*2770")):
-        with one_app(run, exchange=exchange, prefix=prefix) as (site, app):
+        with one_app(run, heap_mb=4, exchange=exchange, prefix=prefix
+                     ) as (site, app):
             falls_back(site, app, ["fork", "direct"], words)
 
 

@@ -42,15 +42,14 @@ def optional_app(run, number, option):
                     **{"more": ["finalizers"], **OPTIONS[option]})
 
 
-def taken_from(run, apps, count):
-    """So many snapshots by fork of each of these; each is closed, and ends as
-    it should."""
+def taken_from(run, apps):
+    """A snapshot by fork of each of these; each is closed, and ends as it
+    should."""
     try:
         site = site_of(run, apps)
         try:
             for name, app in apps.items():
-                for _ in range(count):
-                    whole_by(site, name, within=180)
+                whole_by(site, name, within=180)
                 nothing_left(site, app)
         finally:
             site.close()
@@ -66,14 +65,14 @@ def _(run):
     # One at a time: they work without pause.
     for number, option in zip(itertools.cycle(sorted(run.nodes)), OPTIONS):
         taken_from(run, {option.strip("-").lower().replace("_", "-"):
-                         optional_app(run, number, option)}, 1)
+                         optional_app(run, number, option)})
 
 
 @busy("fork: apps with 15,000 descriptors, busy and waiting threads, compilers "
       "and profilers at work, on each Node")
 def _(run):
     for node in sorted(run.nodes):
-        taken_from(run, {"busy": busy_app(run, run.nodes[node])}, 2)
+        taken_from(run, {"busy": busy_app(run, run.nodes[node])})
 
 
 # tests/soak nodes

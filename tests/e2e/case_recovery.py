@@ -453,7 +453,7 @@ def _(run):
         jobs = [site.take_whole(app) for app in apps]
         planted = [artifacts / f"{uuid.uuid4()}.{ending}" for ending in (
             "part", "heapsnapshot", "heapsnapshot.zst", "cpuprofile",
-            "cpuprofile.zst")]
+            "cpuprofile.zst", "heapprofile.zst")]
         foreign = [artifacts / name for name in (
             "README", "notes.heapsnapshot", "0198c0de.part",
             f"{uuid.uuid4()}.tar")]

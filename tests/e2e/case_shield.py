@@ -14,7 +14,7 @@ import fastcgi
 from case_activate import ClosedApp, conf_of
 from case_activate import site_of as site_of_closed
 from harness import (App, Fake, Site, activate, check, equal, in_parallel,
-                     matches, once, until)
+                     matches, once, real, until)
 
 GRACE = 15
 
@@ -504,7 +504,7 @@ def _(run):
               "it is dead, and called so")
 
 
-@once("shield: a real app is frozen by stream and direct, and no probe fails")
+@real("shield: a real app is frozen by stream and direct, and no probe fails")
 def _(run):
     app = App(run, heap_mb=12)
     site = Site(run, "nginx", fakes=0, exchange=run.exchange_dir(),

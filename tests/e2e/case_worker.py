@@ -11,7 +11,7 @@ import time
 from case_fork import site_of
 from case_metrics import metrics
 from harness import (FINAL, TOP, App, Failed, check, check_artifact,
-                     check_whole, equal, error_is, in_parallel, matches, once,
+                     check_whole, equal, error_is, in_parallel, matches, real,
                      until)
 from stress import status_bytes
 
@@ -115,7 +115,7 @@ def check_snapshot(site, app, job, name):
               f"{app}: objects of {other}")
 
 
-@once("worker threads: listed, profiled and snapshotted by their id, on each "
+@real("worker threads: listed, profiled and snapshotted by their id, on each "
       "Node")
 def _(run):
     def one(name, app):
@@ -145,7 +145,7 @@ def _(run):
         on_each(apps, one)
 
 
-@once("worker threads: what cannot be captured is refused in plain words")
+@real("worker threads: what cannot be captured is refused in plain words")
 def _(run):
     app = worker_app(run, run.node)
     site = site_of(run, {"app": app})
@@ -171,7 +171,7 @@ def _(run):
         app.close()
 
 
-@once("worker threads: one that ends, and an app that exits, in the middle of "
+@real("worker threads: one that ends, and an app that exits, in the middle of "
       "a profile, on each Node")
 def _(run):
     def one(name, app):
@@ -196,7 +196,7 @@ def _(run):
         on_each(apps, one)
 
 
-@once("worker threads: killed in the middle, podprof leaves nothing behind in "
+@real("worker threads: killed in the middle, podprof leaves nothing behind in "
       "them, on each Node")
 def _(run):
     def one(name, app):
@@ -216,7 +216,7 @@ def _(run):
         on_each(apps, one)
 
 
-@once("worker threads: while the main thread never returns to its event loop, "
+@real("worker threads: while the main thread never returns to its event loop, "
       "on each Node")
 def _(run):
     def one(name, app):
@@ -230,7 +230,7 @@ def _(run):
         on_each(apps, one)
 
 
-@once("worker threads: a heap snapshot is one like any other, but of no freeze "
+@real("worker threads: a heap snapshot is one like any other, but of no freeze "
       "of the app")
 def _(run):
     app = worker_app(run, run.node, names=("idle",))
@@ -261,7 +261,7 @@ def is_frozen(job):
     return job["phase"] in ("starting", "writing") or job["state"] in FINAL
 
 
-@once("worker threads: a snapshot that is canceled, and one that holds up the "
+@real("worker threads: a snapshot that is canceled, and one that holds up the "
       "app's exit, on each Node")
 def _(run):
     def frozen(name, worker):

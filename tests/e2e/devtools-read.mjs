@@ -92,13 +92,11 @@ async function readProfile() {
 	const { CPUProfileDataModel } = await load(PROFILE);
 	const model = new CPUProfileDataModel(
 		JSON.parse(fs.readFileSync(file, 'utf8')));
-	const names = new Set();
-	const visit = (node) => {
-		names.add(node.functionName);
-		node.children.forEach(visit);
-	};
-	visit(model.profileHead);
-	return { samples: model.samples.length, functions: [...names] };
+	const selfMs = {};
+	model.forEachFrame(() => {}, (depth, { functionName }, i, at, ms, self) => {
+		selfMs[functionName] = (selfMs[functionName] ?? 0) + self;
+	});
+	return { samples: model.samples.length, selfMs };
 }
 
 await prepare();

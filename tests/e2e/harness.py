@@ -45,7 +45,7 @@ FAKES, MEETINGS = 52, 8
 # Bodies up to this are held against the document of the API.
 DESCRIBED_BYTES = 1 << 20
 APACHE_MODULES = "/usr/lib/apache2/modules"
-WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile)(\.zst)?$")
+WHOLE_FILE = re.compile(r"\.(heapsnapshot|cpuprofile|heapprofile)(\.zst)?$")
 SANITIZER = re.compile(
     r"(ERROR: \w+Sanitizer|SUMMARY: \w+Sanitizer|runtime error:)")
 
@@ -78,6 +78,12 @@ def deploy(title):
     return lambda function: CASES.append(("deploy", title, function))
 
 
+def real(title):
+    """As once(), in a part of its own: what real apps do, on each Node where
+    that may differ."""
+    return lambda function: CASES.append(("real", title, function))
+
+
 def fork(title):
     """As once(), in a part of its own: real apps that are forked."""
     return lambda function: CASES.append(("fork", title, function))
@@ -92,6 +98,12 @@ def activate(title):
     """As once(), in a part of its own: apps without --inspect, of podprof's
     own user."""
     return lambda function: CASES.append(("activate", title, function))
+
+
+def page(title):
+    """A case of the web page; gets the Stage of case_page.py, which they
+    share."""
+    return lambda function: CASES.append(("page", title, function))
 
 
 def check(condition, message):
@@ -225,7 +237,7 @@ class Run:
         if (self.builddir / "podprof-fork.node").exists():
             shutil.copy(self.builddir / "podprof-fork.node", self.bin)
         for name in ("conf/sample-app.js", "conf/check-artifact.js",
-                     "tests/e2e/load-app.js"):
+                     "tests/e2e/leak-app.js", "tests/e2e/load-app.js"):
             shutil.copy(TOP / name, self.dir)
         # A Node below a home directory would be out of their reach.
         for name, path in nodes.items():
@@ -264,6 +276,10 @@ class Run:
         os.chown(path, 0, EXCHANGE)
         path.chmod(0o2770)
         return path
+
+    def newest(self):
+        """The newest Node that there is: what reads a file needs 22."""
+        return self.nodes[max(self.nodes, key=int)]
 
     def promtool(self):
         """Where tests/prepare.sh has put it, or the system."""
@@ -993,7 +1009,7 @@ def check_whole(reply, job):
 def run_reader(run, script, *args):
     """What a reader that is not ours says of a file; None if it refuses."""
     done = subprocess.run(
-        [run.nodes["22"], TOP / "tests/e2e" / script, *args],
+        [run.newest(), TOP / "tests/e2e" / script, *args],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
         check=False)
     if done.returncode != 0:

@@ -160,7 +160,8 @@ class Mix:
         # It has none, and speaks of none.
         return self.ask("POST", "/jobs", {404, 409, 429, 502}, [
             self.operator, ("Content-Type", "application/json")],
-            json.dumps({"kind": dice.choice(("cpu-profile", "heap-snapshot")),
+            json.dumps({"kind": dice.choice(("cpu-profile", "heap-snapshot",
+                                             "heap-profile")),
                         "worker": str(dice.randint(1, 99))}).encode())
 
     def bad_worker_id(self, dice):

@@ -2,10 +2,11 @@
 """Runs the end-to-end cases and prints TAP.
 
     run.py --builddir DIR --npm DIR --node NAME=FILE… [--part PART]
-           [--only REGEX] [--keep]
+           [--only REGEX] [--keep] [--pictures DIR]
 
 PART is a web server (nginx, apache-fcgi, apache-cgid), behind which every
-case of the API runs, or one of OWN for the cases that make all they need.
+case of the API runs; page, for the web page in a browser, which leaves
+pictures of it; or one of OWN for the cases that make all they need.
 Without it: all, one after the other.
 """
 import argparse
@@ -19,8 +20,10 @@ import traceback
 import case_activate  # noqa: F401
 import case_apps  # noqa: F401
 import case_artifact  # noqa: F401
+import case_asset  # noqa: F401
 import case_auth  # noqa: F401
 import case_check  # noqa: F401
+import case_cli  # noqa: F401
 import case_container  # noqa: F401
 import case_delete  # noqa: F401
 import case_debian  # noqa: F401
@@ -28,6 +31,7 @@ import case_deploy  # noqa: F401
 import case_failure  # noqa: F401
 import case_fork  # noqa: F401
 import case_harness  # noqa: F401
+import case_heap_profile  # noqa: F401
 import case_hostile  # noqa: F401
 import case_idempotency  # noqa: F401
 import case_jobs  # noqa: F401
@@ -38,6 +42,7 @@ import case_methods  # noqa: F401
 import case_metrics  # noqa: F401
 import case_nodes  # noqa: F401
 import case_openapi  # noqa: F401
+import case_page
 import case_papi  # noqa: F401
 import case_recovery  # noqa: F401
 import case_retention  # noqa: F401
@@ -45,12 +50,13 @@ import case_sendfile  # noqa: F401
 import case_server  # noqa: F401
 import case_shield  # noqa: F401
 import case_state  # noqa: F401
+import case_summary  # noqa: F401
 import case_systemd  # noqa: F401
 import case_worker  # noqa: F401
 from harness import CASES, MEETINGS, App, Run, Site, Skipped
 
 FRONTS = ("nginx", "apache-fcgi", "apache-cgid")
-OWN = ("once", "deploy", "fork", "busy", "activate")
+OWN = ("once", "real", "deploy", "fork", "busy", "activate")
 
 
 class Report:
@@ -104,6 +110,17 @@ def run_site(report, run, front, app, cases):
                    lambda _: site.close(), None)
 
 
+def run_page(report, run, cases, pictures):
+    stage = case_page.Stage(run, pictures)
+    try:
+        stage.start()
+        for title, function in cases:
+            report.run(f"page: {title}", function, stage)
+    finally:
+        report.run("page: the browser asked for nothing else, and nothing is "
+                   "left behind", lambda _: stage.close(), None)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -112,23 +129,28 @@ def main():
                         help="where tests/prepare.sh keeps npm packages")
     parser.add_argument("--node", action="append", required=True,
                         metavar="NAME=FILE")
-    parser.add_argument("--part", choices=(*FRONTS, *OWN))
+    parser.add_argument("--part", choices=(*FRONTS, "page", *OWN))
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--keep", action="store_true",
                         help="keep the directories, also on success")
+    parser.add_argument("--pictures", metavar="DIR",
+                        help="where the pictures of the page go")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("run.py: run it as root: the cases need several users")
 
     chosen = [case for case in CASES if re.search(options.only, case[1])]
     api = [case[1:] for case in chosen if case[0] == "api"]
+    pages = [case[1:] for case in chosen if case[0] == "page" and
+             options.part in (None, "page")]
     alone = [case[1:] for case in chosen if case[0] in OWN and
              options.part in (None, case[0])]
     fronts = [front for front in FRONTS if options.part in (None, front)]
     if not api:
         fronts = []
     sites = -(-len(api) // SITE_CASES)
-    report = Report(len(fronts) * (len(api) + sites) + len(alone))
+    report = Report(len(fronts) * (len(api) + sites) + len(alone) +
+                    len(pages) + bool(pages))
     run = Run(options.builddir, options.npm,
               dict(node.split("=", 1) for node in options.node))
     # Whoever ends it leaves no app or pool behind either.
@@ -136,6 +158,8 @@ def main():
     try:
         for front in fronts:
             run_api(report, run, front, api)
+        if pages:
+            run_page(report, run, pages, options.pictures)
         for title, function in alone:
             report.run(title, function, run)
     finally:

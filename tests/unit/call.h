@@ -20,7 +20,8 @@ static struct site site;
 static struct service *service;
 static struct seat seat;
 
-/* The newest job, and the newest app to be looked at; how many of each. */
+/* The newest job, and the newest app to be looked at, or job to be summarized;
+ * how many of each. */
 static char spawned[UUID_MAX], looked_at[STR_NAME_MAX + 1];
 static size_t spawns, looks;
 static bool spawn_fails;

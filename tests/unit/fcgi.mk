@@ -6,6 +6,7 @@ UNIT_FRONT += tests/unit/test_params tests/unit/test_negotiate \
 	tests/unit/test_gate tests/unit/test_request tests/unit/test_route \
 	tests/unit/test_view tests/unit/test_handle_jobs \
 	tests/unit/test_handle_links tests/unit/test_handle_target \
+	tests/unit/test_handle_summary \
 	tests/unit/test_download tests/unit/test_waiter \
 	tests/unit/test_keeper tests/unit/test_pool tests/unit/test_cgi
 EXTRA_DIST += tests/unit/front.h tests/unit/site.h tests/unit/call.h \
@@ -57,6 +58,11 @@ tests_unit_test_handle_target_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_handle_target_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=spawn_capture,--wrap=clock_utc_ms,--wrap=clock_mono_ms
 tests_unit_test_handle_target_LDADD = $(FRONT_LIBS)
+tests_unit_test_handle_summary_SOURCES = tests/unit/test_handle_summary.c
+tests_unit_test_handle_summary_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_summary_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=spawn_capture,--wrap=clock_mono_ms,--wrap=clock_utc_ms
+tests_unit_test_handle_summary_LDADD = $(FRONT_LIBS)
 tests_unit_test_waiter_SOURCES = tests/unit/test_waiter.c
 tests_unit_test_waiter_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_waiter_LDADD = $(FRONT_LIBS)
@@ -111,3 +117,12 @@ tests_unit_test_handle_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_handle_probe_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=spawn_capture,--wrap=shield_see
 tests_unit_test_handle_probe_LDADD = $(FRONT_LIBS)
+UNIT_FRONT += tests/unit/test_handle_page
+tests_unit_test_handle_page_SOURCES = tests/unit/test_handle_page.c
+tests_unit_test_handle_page_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_handle_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=spawn_capture
+tests_unit_test_handle_page_LDADD = $(FRONT_LIBS)
+# The page's modules in Node, and what is built in of speedscope.
+UNIT_SH = tests/unit/page.sh tests/unit/speedscope.sh
+TESTS += $(UNIT_SH)
+EXTRA_DIST += $(UNIT_SH) tests/unit/page.test.mjs

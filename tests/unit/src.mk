@@ -4,7 +4,8 @@ UNIT_SRC += tests/unit/test_err tests/unit/test_buf tests/unit/test_str \
 	tests/unit/test_clock tests/unit/test_log tests/unit/test_file \
 	tests/unit/test_ini tests/unit/test_json tests/unit/test_uuid \
 	tests/unit/test_digest tests/unit/test_pack tests/unit/test_conf \
-	tests/unit/test_token tests/unit/test_snapshot tests/unit/test_http
+	tests/unit/test_token tests/unit/test_snapshot tests/unit/test_classes \
+	tests/unit/test_http
 tests_unit_test_err_SOURCES = tests/unit/test_err.c
 tests_unit_test_err_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_err_LDADD = $(UNIT_LIBS)
@@ -70,6 +71,11 @@ tests_unit_test_snapshot_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_snapshot_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc \
 	-Wl,--wrap=buf_addc
 tests_unit_test_snapshot_LDADD = $(UNIT_LIBS)
+tests_unit_test_classes_SOURCES = tests/unit/test_classes.c
+tests_unit_test_classes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_classes_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc \
+	-Wl,--wrap=realloc
+tests_unit_test_classes_LDADD = $(UNIT_LIBS)
 tests_unit_test_http_SOURCES = tests/unit/test_http.c
 tests_unit_test_http_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_http_LDADD = $(UNIT_LIBS)
@@ -78,3 +84,8 @@ tests_unit_test_port_SOURCES = tests/unit/test_port.c
 tests_unit_test_port_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_port_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fopen
 tests_unit_test_port_LDADD = $(UNIT_LIBS)
+UNIT_SRC += tests/unit/test_tool_screen
+tests_unit_test_tool_screen_SOURCES = tests/unit/test_tool_screen.c \
+	src/tool_screen.c
+tests_unit_test_tool_screen_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_tool_screen_LDADD = $(UNIT_LIBS)

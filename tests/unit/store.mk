@@ -15,7 +15,7 @@ UNIT_SRC += tests/unit/test_db tests/unit/test_migrate tests/unit/test_proc \
 	tests/unit/test_job_space \
 	tests/unit/test_job_settle tests/unit/test_job_json \
 	tests/unit/test_job_many tests/unit/test_job_attempts \
-	tests/unit/test_look
+	tests/unit/test_look tests/unit/test_summary
 tests_unit_test_db_SOURCES = tests/unit/test_db.c
 tests_unit_test_db_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_db_LDFLAGS = $(AM_LDFLAGS) \
@@ -63,12 +63,20 @@ tests_unit_test_ballast_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_ballast_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=statvfs,--wrap=posix_fallocate
 tests_unit_test_ballast_LDADD = $(UNIT_LIBS)
-EXTRA_DIST += tests/unit/store.h tests/unit/disk.h tests/unit/reconcile.h
+EXTRA_DIST += tests/unit/database.h tests/unit/store.h \
+	tests/unit/disk.h tests/unit/reconcile.h
 tests_unit_test_link_SOURCES = tests/unit/test_link.c
 tests_unit_test_link_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_link_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=clock_utc_ms,--wrap=RAND_bytes
 tests_unit_test_link_LDADD = $(UNIT_LIBS)
+tests_unit_test_summary_SOURCES = tests/unit/test_summary.c
+tests_unit_test_summary_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_summary_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_utc_ms,--wrap=clock_mono_ms \
+	-Wl,--wrap=proc_life,--wrap=artifact_read \
+	-Wl,--wrap=sqlite3_prepare_v3
+tests_unit_test_summary_LDADD = $(UNIT_LIBS)
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_job_LDFLAGS = $(AM_LDFLAGS) \
