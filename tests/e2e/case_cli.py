@@ -370,7 +370,8 @@ def _(run):
         screen = Terminal(far(site, good), "take", "cpu-profile",
                           "--duration", "100ms", env={"TERM": "dumb"})
         equal(screen.end(), 0, "exit status")
-        check("podprof: profiling" in screen.lines(), screen.lines())
+        # Of the phases of a capture that short some may not be seen.
+        check("podprof: loading" in screen.lines(), screen.lines())
         check(ESCAPE not in screen.text, screen.text)
 
 

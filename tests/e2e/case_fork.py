@@ -147,7 +147,9 @@ def read_by_devtools(run, path):
 
 
 def compare_with_own(run, node):
-    """What a copy writes against what the app writes by itself."""
+    """What a copy writes against what the app writes by itself.  Some hundred
+    nodes come and go in an app at rest, too: the heap is not too small for
+    them."""
     app = App(run, run.nodes[node], heap_mb=8, script="load-app.js")
     sample = App(run, run.nodes[node])
     site = site_of(run, {"load": app, "sample": sample})
