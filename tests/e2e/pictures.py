@@ -91,11 +91,11 @@ def run_in_terminal(args, env, cwd):
 class Transcript:
     def __init__(self, run, site):
         self.site = site
-        self.dir = run.subdir("alice")
+        self.dir = run.subdir("oncall")
         self.program = run.bin / "podprof"
         self.env = {
             "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm",
-            "HOME": str(self.dir), "PODPROF_TOKEN": site.tokens["alice"],
+            "HOME": str(self.dir), "PODPROF_TOKEN": site.tokens["oncall"],
             "PODPROF_URL": f"http://127.0.0.1:{site.port}/shop/private/papi"}
         self.said = ["$ export PODPROF_TOKEN=podprof_…",
                      f"$ export PODPROF_URL={self.env['PODPROF_URL']}"]
@@ -165,7 +165,7 @@ NORMAL = """(changes) => {
 
 def make_picture(stage, file):
     browser = stage.browser
-    stage.visit(token="alice", width=WIDTH)
+    stage.visit(token="oncall", width=WIDTH)
     stage.shows("#target", r"v20\.")
     profile = take_profile(stage, "#take-cpu-profile", 3)
     running = start_profile(stage, "#take-heap-profile", 60)
@@ -201,7 +201,7 @@ def main():
     try:
         stage = Stage(run, name="shop", heap_mb=60, conf={
             "podprof": {"pod": "shop-6d5f-x2x"}})
-        stage.site.tokens["alice"] = stage.site.new_token("operator", "alice")
+        stage.site.tokens["oncall"] = stage.site.new_token("operator", "oncall")
         try:
             stage.start()
             text = make_transcript(stage)
