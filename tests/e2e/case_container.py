@@ -343,9 +343,16 @@ def survive(pod, token):
             "again", "log")
     job = until(lambda: over(pod, token, url), 30, "the job is over")
     equal(job["state"], "succeeded", f"state, {job['error']}")
-    until(lambda: not [status for status in states(
-        pod.podprof.processes()).values() if status["State"][0] == "Z"], 5,
-        "nobody is left unreaped")
+    try:
+        until(lambda: not zombies(pod), 20, "nobody is left unreaped")
+    except Failed as failed:
+        raise Failed(f"{failed}: {zombies(pod)}") from failed
+
+
+def zombies(pod):
+    return [f"{status['Name']} {pid}, child of {status['PPid']}"
+            for pid, status in states(pod.podprof.processes()).items()
+            if status["State"][0] == "Z"]
 
 
 def lived(pid):
