@@ -530,12 +530,12 @@ capture_open_artifact(struct capture *c, struct err *err)
 	    job_extension(c->job.kind), &form, &c->artifact, err);
 }
 
-/* Not worth failing for. */
-static void
-record_measure(struct capture *c)
+void
+capture_record_measure(struct capture *c)
 {
 	struct err fault;
 
+	/* Not worth failing for. */
 	if (job_set_measured(c->db, c->job.id, &c->measure, &fault) != 0 &&
 	    fault.code != ERR_CONFLICT)
 		warn_once(c, "freeze and memory not recorded", &fault);
@@ -551,7 +551,7 @@ record_failure(struct capture *c, const struct err *why)
 	if (plan->attempts_len > 0 &&
 	    plan->attempts[plan->attempts_len - 1].outcome == OUTCOME_RUNNING)
 		(void)!job_set_plan(c->db, c->job.id, plan, NULL);
-	record_measure(c);
+	capture_record_measure(c);
 	if (job_fail(c->db, c->conf->state_dir, c->job.id, why, &fault) == 0)
 		return;
 	if (fault.code != ERR_CONFLICT) {
@@ -621,7 +621,7 @@ keep(struct capture *c, struct err *err)
 	};
 	struct err fault;
 
-	record_measure(c);
+	capture_record_measure(c);
 	if (capture_enter(c, PHASE_FINISHING, err) != 0 ||
 	    artifact_commit(&c->artifact, &sum, err) != 0)
 		return -1;

@@ -295,6 +295,7 @@ read_answer(struct copy *copy, const char *said, struct err *err)
 	set_begun(copy);
 	/* Up, so that a freeze is never told as none. */
 	capture_froze(c, us / 1000 + 1);
+	capture_record_measure(c);
 	log_info("capture", "forked copy has pid %" PRId64 "; the app was "
 	    "frozen for %" PRId64 " us", pid, us);
 	return 0;

@@ -199,6 +199,9 @@ MUST int capture_heap_sink(struct capture *capture, const void *data,
 /* The app was frozen for so long; several attempts add up. */
 void capture_froze(struct capture *capture, int64_t ms);
 
+/* Tell the row of freeze and memory, as far as they are known by now. */
+void capture_record_measure(struct capture *capture);
+
 /* Begin the artifact, or begin it anew: what is there is thrown away. */
 MUST int capture_open_artifact(struct capture *capture, struct err *err);
 

@@ -161,14 +161,18 @@ tool_follow(struct tool_service *service, const char *id,
 	return 0;
 }
 
-/* The way back to a job that was left. */
+/* The way back to a job that was left, and may be over. */
 static enum tool_status
-say_way_back(const struct tool_service *service, const char *id)
+say_way_back(const struct tool_service *service, const char *id, bool is_over)
 {
 	char text[128];
 
-	(void)snprintf(text, sizeof(text), "interrupted; job %s goes on, and "
-	    "its file is kept.  To have it", id);
+	if (is_over)
+		(void)str_copy(text, sizeof(text), "interrupted; the service "
+		    "still has the file.  To have it");
+	else
+		(void)snprintf(text, sizeof(text), "interrupted; job %s goes "
+		    "on, and its file is kept.  To have it", id);
 	tool_say_get(service, text, id);
 	return TOOL_FAILED;
 }
@@ -228,7 +232,7 @@ load(struct tool_service *service, struct json *job, const char *id,
 	if (rc == 0)
 		return say_where(service, job, id, &result);
 	if (client_is_stopped(service->client))
-		return say_way_back(service, id);
+		return say_way_back(service, id, true);
 	if (tool_failed(&err) == TOOL_FAILED)
 		tool_say_get(service, "the service still has the file", id);
 	return tool_status_of(err.code);
@@ -245,7 +249,7 @@ tool_bring(struct tool_service *service, const char *id)
 	tool_progress_init(&progress);
 	if (tool_follow(service, id, &progress, &job, &err) != 0) {
 		if (client_is_stopped(service->client))
-			return say_way_back(service, id);
+			return say_way_back(service, id, false);
 		return tool_refused(&err);
 	}
 	if (strcmp(tool_text(job, "state"), "succeeded") == 0) {

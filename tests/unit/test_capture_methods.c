@@ -383,6 +383,43 @@ test_after_three_another_method(void **state)
 	end_method();
 }
 
+static int64_t seen_freeze_ms;
+
+/* As others see the row, while the copy writes; some seconds for a busy
+ * machine. */
+static void
+works_watched(int data, int status)
+{
+	struct db *own = NULL;
+	struct job seen = { .freeze_ms = JOB_UNKNOWN };
+	int i;
+
+	say(status, "begun 4711\nalive 10 1000\n");
+	if (job_open_db(dir, &own, NULL) == 0)
+		for (i = 0; i < 2000 && seen.freeze_ms == JOB_UNKNOWN; i++) {
+			(void)!job_get(own, dir, "sample", "pod-1", job.id,
+			    &seen, NULL);
+			(void)poll(NULL, 0, 5);
+			if (i % 100 == 0)
+				say(status, "alive 20 2000\n");
+		}
+	db_close(&own);
+	seen_freeze_ms = seen.freeze_ms;
+	say(data, SNAPSHOT);
+	say(status, "alive 30 2000\ndone\n");
+}
+
+/* How long it froze the app is told at once, not in the end. */
+static void
+test_fork_tells_freeze(void **state)
+{
+	(void)state;
+	begin_method(METHOD_FORK, false, works_watched);
+	run_well(METHOD_FORK);
+	assert_int_equal(seen_freeze_ms, 3);
+	end_method();
+}
+
 /* Who asked for fork does not get a freeze. */
 static void
 test_but_not_if_asked_for(void **state)
@@ -820,6 +857,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_fork_tells_freeze),
 		cmocka_unit_test(test_nonsense_is_ignored),
 		cmocka_unit_test(test_accidents_are_tried_again),
 		cmocka_unit_test(test_after_three_another_method),
