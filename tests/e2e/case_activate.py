@@ -168,7 +168,8 @@ def closed_again(site, app, port):
 
 
 def profiled_while_pegged(site, name, app):
-    """Through the API, and the port is open only meanwhile."""
+    """Through the API, and the port is open only meanwhile.  Is the loop what
+    the profile shows?"""
     equal(ports_of(app.pid), [], "ports before")
     equal(closed_again(site, name, app.port)["pid"], app.pid, "pid")
     equal(ports_of(app.pid), [], "ports after a look")
@@ -189,19 +190,28 @@ def profiled_while_pegged(site, name, app):
             len(data["samples"])
         if share > 0.6:
             break
-    check(share > 0.6, f"only {share:.0%} of the samples are in the loop")
     closed_again(site, name, app.port)
     check(app.process.alive(), "the app is dead")
+    return share > 0.6
 
 
 @activate("activate: an app that is pegged at 100 % CPU is profiled, on each "
           "Node; no port is open before and after")
 def _(run):
-    apps = {f"n{number}": ClosedApp(run, "pegged", node=node)
-            for number, node in run.nodes.items()}
-    with site_of(run, apps) as site:
-        in_parallel({name: lambda n=name, a=app: profiled_while_pegged(
-            site, n, a) for name, app in apps.items()})
+    def seen(nodes):
+        """Those in whose profile the loop is."""
+        apps = {f"n{number}": ClosedApp(run, "pegged", node=run.nodes[number])
+                for number in nodes}
+        with site_of(run, apps) as site:
+            shows = in_parallel([lambda n=name, a=app: profiled_while_pegged(
+                site, n, a) for name, app in apps.items()])
+        return {number for number, show in zip(nodes, shows) if show}
+
+    # What V8 has discarded as code has no name any more, and a loop that it
+    # never leaves may be such: rare, and for ever in that process.
+    missing = set(run.nodes) - seen(sorted(run.nodes))
+    missing -= seen(sorted(missing)) if missing else set()
+    equal(missing, set(), "Nodes in whose profile the loop is not")
 
 
 @activate("activate: jobs at once share what one of them opened, the last "

@@ -177,7 +177,8 @@ def _(site):
                         (f"jobs/{job['id']}/artifact", other)):
         document = site.papi(where, path).problem(404, "not-found")
         equal(document.get("pod"), POD, f"pod of {path}")
-    for bad in ("x", job["id"].upper() + "0", "..", "%2e%2e"):
+    # What a web server resolves by itself, as "..", leads elsewhere.
+    for bad in ("x", job["id"].upper() + "0", "...", "%2e%2e%2e"):
         reply = site.papi(app, f"jobs/{bad}")
         check(reply.status in (301, 400, 404), f"jobs/{bad}: {reply.status}")
 
