@@ -739,6 +739,15 @@ use_unknown(const struct activate_order *order, const struct opening *opening,
 	return 0;
 }
 
+static bool
+find_once(const struct activate_order *order, struct target *ret_target,
+    struct err *err)
+{
+	return target_find(order->ws, order->app->inspector,
+	    at_most(clock_mono_ms() + FIND_MS, order->deadline_ms), ret_target,
+	    err) == 0;
+}
+
 /* The process is known. */
 static int
 use_known(const struct activate_order *order, struct opening_lock *lock,
@@ -746,14 +755,21 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
     const struct target *target, const struct err *closed, bool *ret_is_ours,
     struct err *err)
 {
+	struct target again;
 	struct ports ports;
+	struct err gone;
 
 	if (ports_read(process->proc.pid, &ports, err) != 0)
 		return -1;
-	if (target != NULL) {
-		if (!is_at(&ports, &target->address))
+	if (target != NULL && !is_at(&ports, &target->address)) {
+		/* It may have been another app's, and closed since. */
+		if (find_once(order, &again, &gone))
 			return refuse_taken(order->state_dir, order->app,
-			    process, &target->address, err);
+			    process, &again.address, err);
+		target = NULL;
+		closed = &gone;
+	}
+	if (target != NULL) {
 		*ret_is_ours = opening != NULL;
 		return 0;
 	}
@@ -786,15 +802,6 @@ await_turn(const struct activate_order *order, const struct port *port)
 		nap();
 	}
 	return has_waited;
-}
-
-static bool
-find_once(const struct activate_order *order, struct target *ret_target,
-    struct err *err)
-{
-	return target_find(order->ws, order->app->inspector,
-	    at_most(clock_mono_ms() + FIND_MS, order->deadline_ms), ret_target,
-	    err) == 0;
 }
 
 static bool

@@ -54,5 +54,6 @@ tests_unit_test_capture_shield_LDFLAGS = $(AM_LDFLAGS) \
 UNIT_SRC += tests/unit/test_activate
 tests_unit_test_activate_SOURCES = tests/unit/test_activate.c
 tests_unit_test_activate_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_activate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms
+tests_unit_test_activate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_utc_ms \
+	-Wl,--wrap=target_find
 tests_unit_test_activate_LDADD = $(UNIT_LIBS)

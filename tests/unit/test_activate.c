@@ -5,6 +5,7 @@
 #include "closed_node.h"
 #include "opening.h"
 #include "port.h"
+#include "target.h"
 
 /* A user who has no processes. */
 #define STRANGER 54321u
@@ -31,6 +32,28 @@ int64_t
 __wrap_clock_utc_ms(void)
 {
 	return __real_clock_utc_ms() + ahead_ms;
+}
+
+/* Ends in the moment after it was found; NULL: nobody does. */
+static struct closed_node *found_dying;
+
+int __wrap_target_find(struct ws *ws, const char *inspector,
+    int64_t deadline_ms, struct target *ret_target, struct err *err);
+int __real_target_find(struct ws *ws, const char *inspector,
+    int64_t deadline_ms, struct target *ret_target, struct err *err);
+
+int
+__wrap_target_find(struct ws *ws, const char *inspector,
+    int64_t deadline_ms, struct target *ret_target, struct err *err)
+{
+	const int rc = __real_target_find(
+	    ws, inspector, deadline_ms, ret_target, err);
+
+	if (rc == 0 && found_dying != NULL) {
+		closed_node_stop(found_dying);
+		found_dying = NULL;
+	}
+	return rc;
 }
 
 /* One that nobody listens to. */
@@ -391,6 +414,29 @@ the_port_is_anothers(void **state)
 	closed_node_stop(&other);
 }
 
+/* What was found is gone before it is looked at whose it is: as where another
+ * app's is closed in that moment. */
+static void
+the_port_is_free_again(void **state)
+{
+	struct fixture *f = *state;
+	struct closed_node other;
+	struct activation *activation;
+	char what[8];
+
+	(void)snprintf(what, sizeof(what), "%u", (unsigned)f->port);
+	closed_node_start(&other, f->program, what, NULL, NULL);
+	assert_int_equal(kill(other.pid, SIGUSR1), 0);
+	await_open(f->port);
+	start_app_at(f, f->port);
+	found_dying = &other;
+	activation = begin(f);
+	assert_null(found_dying);
+	assert_true(activate_is_ours(activation));
+	activate_end(&activation, f->ws);
+	assert_false(is_open(f->port));
+}
+
 static void
 say_hello(struct inspector *in, int fd, int n)
 {
@@ -687,6 +733,7 @@ main(int argc, char *argv[])
 		WITH_APP(a_handler_of_its_own),
 		WITH_APP(what_opens_late_is_closed),
 		WITH_APP(the_port_is_anothers),
+		WITH_APP(the_port_is_free_again),
 		WITH_APP(the_port_is_a_strangers),
 		WITH_APP(it_opens_elsewhere),
 		WITH_APP(another_app_has_it),
