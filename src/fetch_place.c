@@ -223,10 +223,10 @@ fetch_no_room(const struct fetch *fetch, struct err *err)
 	if (!fetch->is_stdout &&
 	    file_free_bytes(fetch->dir, &free_bytes, NULL) == 0)
 		(void)snprintf(room, sizeof(room), ", and %.1f MB are free",
-		    (double)free_bytes / 1e6);
+		    (double)free_bytes / (1 << 20));
 	return err_set(err, ERR_SPACE, "no room for the file in %.200s: %.1f "
 	    "MB more are needed%s", fetch->is_stdout ? "standard output" :
-	    fetch->dir, (double)left / 1e6, room);
+	    fetch->dir, (double)left / (1 << 20), room);
 }
 
 int
