@@ -193,7 +193,7 @@ count_looks(void)
 static inline void
 await_looks(int64_t count)
 {
-	const int64_t end_ms = clock_mono_ms() + 20000;
+	const int64_t end_ms = clock_mono_ms() + 60000;
 
 	while (count_looks() < count) {
 		if (clock_mono_ms() > end_ms)

@@ -468,7 +468,7 @@ static bool was_told, was_held, was_refused;
 static bool
 fills_disk_and_goes_on(int fd, long long id, const char *method)
 {
-	const int64_t deadline_ms = clock_mono_ms() + 10000;
+	const int64_t deadline_ms = clock_mono_ms() + 60000;
 	struct job_order order = order_of(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN);
 	struct job now = { .state = JOB_QUEUED }, next;
 	struct db *other = NULL;

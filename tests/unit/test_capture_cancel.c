@@ -96,7 +96,7 @@ is_refused(struct db *other)
 static bool
 wait_for_no_file(void)
 {
-	const int64_t deadline_ms = __real_clock_mono_ms() + 10000;
+	const int64_t deadline_ms = __real_clock_mono_ms() + 60000;
 
 	while (count_files() > 0) {
 		if (__real_clock_mono_ms() > deadline_ms)
@@ -203,7 +203,7 @@ test_in_the_snapshot(void **state)
 static bool
 cancels_and_waits(int fd, long long id, const char *method)
 {
-	const int64_t deadline_ms = __real_clock_mono_ms() + 10000;
+	const int64_t deadline_ms = __real_clock_mono_ms() + 60000;
 	struct db *other = NULL;
 	struct err err;
 	int64_t lease_ms;

@@ -116,7 +116,7 @@ get(const char *path, int status, const char *text)
 static void
 await_found(const char *path)
 {
-	const int64_t end_ms = clock_mono_ms() + 20000;
+	const int64_t end_ms = clock_mono_ms() + 60000;
 	bool found = false;
 	struct run run;
 
@@ -167,7 +167,7 @@ static void
 test_main_job(void **state)
 {
 	static const char path[] = "/quick/private/papi/getMemorySnapshot";
-	const int64_t end_ms = clock_mono_ms() + 20000;
+	const int64_t end_ms = clock_mono_ms() + 60000;
 	struct run run;
 
 	(void)state;

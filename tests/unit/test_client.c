@@ -582,9 +582,11 @@ test_refusals(void **state)
 	answer_status("410", PROBLEM, "{\"detail\":\"it was removed\"}");
 	expect_refusal(ERR_GONE, "it was removed");
 	answer_status("401", PROBLEM, "{\"detail\":\"no token\"}");
-	expect_refusal(ERR_UNAUTHENTICATED, "PODPROF_TOKEN");
+	expect_refusal(ERR_UNAUTHENTICATED, "no token (it was sent from "
+	    "PODPROF_TOKEN)");
 	answer_status("403", PROBLEM, "{\"detail\":\"no\"}");
-	expect_refusal(ERR_FORBIDDEN, "viewer");
+	expect_refusal(ERR_FORBIDDEN, "no");
+	assert_null(strstr(f.err.msg, "PODPROF_TOKEN"));
 	/* Of somebody else. */
 	answer_status("404", "text/html", "<h1>nginx</h1>");
 	expect_refusal(ERR_NOT_FOUND, "not as podprof does");
@@ -604,6 +606,25 @@ test_refusals(void **state)
 	assert_ok(client_get(f.client, "x", &json, &f.err), f.err);
 	assert_string_equal(json_string(json_get(json, "a")), "b");
 	json_free(&json);
+}
+
+/* Who has set no variable is not told of a header, nor that it was sent. */
+static void
+test_refusals_without_a_token(void **state)
+{
+	struct client *with = f.client;
+
+	(void)state;
+	f.client = NULL;
+	assert_ok(client_open_url(f.base, NULL, "", &f.client, &f.err),
+	    f.err);
+	answer_status("401", PROBLEM, "{\"detail\":\"send Authorization\"}");
+	expect_refusal(ERR_UNAUTHENTICATED, "PODPROF_TOKEN is not set");
+	assert_null(strstr(f.err.msg, "Authorization"));
+	answer_status("403", PROBLEM, "{\"detail\":\"viewer\"}");
+	expect_refusal(ERR_FORBIDDEN, "viewer (PODPROF_TOKEN is not set)");
+	client_close(&f.client);
+	f.client = with;
 }
 
 static void

@@ -547,7 +547,7 @@ accept_request(int *ret_client)
 static void
 await(struct downloads *downloads)
 {
-	assert_true(downloads_await(downloads, clock_mono_ms() + 20000));
+	assert_true(downloads_await(downloads, clock_mono_ms() + 60000));
 }
 
 static void

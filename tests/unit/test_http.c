@@ -67,7 +67,7 @@ ask(struct fixture *f, const char *method, const char *text, struct err *err)
 
 	answer = text;
 	answer_len = strlen(text);
-	return http_ask(&f->url, &request, clock_mono_ms() + 5000, &f->reply,
+	return http_ask(&f->url, &request, clock_mono_ms() + 30000, &f->reply,
 	    err);
 }
 
@@ -144,7 +144,7 @@ request_is_sent(void **state)
 
 	answer = "HTTP/1.1 204 No\r\n\r\n";
 	answer_len = strlen(answer);
-	assert_ok(http_ask(&f->url, &request, clock_mono_ms() + 5000,
+	assert_ok(http_ask(&f->url, &request, clock_mono_ms() + 30000,
 	    &f->reply, &err), err);
 	assert_int_equal(f->reply.status, 204);
 	(void)snprintf(want, sizeof(want), "POST /other HTTP/1.1\r\n"
@@ -305,13 +305,13 @@ nobody_there_is_told(void **state)
 	    0);
 	(void)snprintf(url.port, sizeof(url.port), "%u",
 	    (unsigned)ntohs(address.sin_port));
-	assert_err(http_ask(&url, &request, clock_mono_ms() + 5000, &f->reply,
+	assert_err(http_ask(&url, &request, clock_mono_ms() + 30000, &f->reply,
 	    &err), err, ERR_TARGET_UNREACHABLE, "refused");
 	(void)close(fd);
 	/* Over 63 characters without a point: no name server is asked. */
 	memset(url.host, 'a', 70);
 	url.host[70] = '\0';
-	assert_err(http_ask(&url, &request, clock_mono_ms() + 5000, &f->reply,
+	assert_err(http_ask(&url, &request, clock_mono_ms() + 30000, &f->reply,
 	    &err), err, ERR_TARGET_UNREACHABLE, "is not known");
 }
 
@@ -334,13 +334,13 @@ what_we_lack_is_nobodys_fault(void **state)
 	none.rlim_cur = (rlim_t)dup(0);
 	assert_int_equal(close((int)none.rlim_cur), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	assert_err(http_ask(&url, &request, clock_mono_ms() + 5000, &reply,
+	assert_err(http_ask(&url, &request, clock_mono_ms() + 30000, &reply,
 	    &err), err, ERR_LIMIT, "Too many open files");
-	assert_err(http_ask(&named, &request, clock_mono_ms() + 5000, &reply,
+	assert_err(http_ask(&named, &request, clock_mono_ms() + 30000, &reply,
 	    &err), err, ERR_LIMIT, "localhost cannot be looked up");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	/* Then it is the other's again. */
-	assert_err(http_ask(&named, &request, clock_mono_ms() + 5000, &reply,
+	assert_err(http_ask(&named, &request, clock_mono_ms() + 30000, &reply,
 	    &err), err, ERR_TARGET_UNREACHABLE, "localhost:1");
 	http_reply_fini(&reply);
 }
