@@ -69,14 +69,14 @@ stay(struct run *run, struct err *err)
 }
 
 /* What the file says of itself is no answer of the app's: it is ours to have
- * kept it. */
+ * kept it, and it will say the same again. */
 static int
 refuse_text(struct err *err)
 {
 	if (err->code != ERR_TARGET_REFUSED)
 		return -1;
-	err->code = ERR_STORE;
-	return err_wrap(err, "the file of the job has no summary");
+	err->code = ERR_INTERNAL;
+	return err_wrap(err, "the stored file is damaged");
 }
 
 static int
@@ -112,7 +112,7 @@ check_digest(struct run *run, struct err *err)
 	str_hex(sha256, sizeof(sha256), hex);
 	if (strcmp(hex, run->job.sum.sha256) == 0)
 		return 0;
-	return err_set(err, ERR_STORE, "the file of the job is damaged: its "
+	return err_set(err, ERR_INTERNAL, "the stored file is damaged: its "
 	    "SHA-256 is not what it was when it was captured");
 }
 

@@ -474,17 +474,17 @@ failures_are_told_and_tried_again(void **state)
 	expect_failure(f, job.id, ERR_STORE, "not read within 10 minutes");
 	read_takes_ms = 0;
 	damage(f, job.id);
-	expect_failure(f, job.id, ERR_STORE, "its SHA-256 is not what it was");
+	expect_failure(f, job.id, ERR_INTERNAL, "its SHA-256 is not what it was");
 	path_of(f, job.id, "heapsnapshot", path);
 	assert_int_equal(unlink(path), 0);
 	expect_failure(f, job.id, ERR_GONE, "");
 	/* What is no snapshot was none when the app wrote it. */
 	broken = take_text(f, "[]", 2, ARTIFACT_ZSTD);
-	expect_failure(f, broken.id, ERR_STORE, "the file of the job has no "
-	    "summary: what the app wrote is no heap snapshot, at byte 0: it "
+	expect_failure(f, broken.id, ERR_INTERNAL, "the stored file is "
+	    "damaged: what the app wrote is no heap snapshot, at byte 0: it "
 	    "is no object");
 	broken = take_text(f, half, sizeof(half) - 1, ARTIFACT_IDENTITY);
-	expect_failure(f, broken.id, ERR_STORE, "it ends here");
+	expect_failure(f, broken.id, ERR_INTERNAL, "it ends here");
 	/* Also while another is made that it failed is forgotten. */
 	job = take(f, some, ARTIFACT_ZSTD);
 	assert_true(begin(f, job.id));
