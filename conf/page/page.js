@@ -37,8 +37,6 @@ const PHASES = {
 	finishing: 'the file goes to the disk',
 };
 const FINAL = ['succeeded', 'failed', 'canceled'];
-const VIEWER = 'Your token has the role viewer: it can look. To capture, ' +
-	'download, cancel and delete you need a token with the role operator.';
 
 const $ = (id) => document.getElementById(id);
 
@@ -150,6 +148,12 @@ function ask(...words) {
 function goTo(heading) {
 	heading.focus({ preventScroll: true });
 	heading.scrollIntoView({ block: 'start' });
+}
+
+// Again, once there is enough below it; whoever went on is left alone.
+function goBackTo(heading) {
+	if (document.activeElement === heading)
+		goTo(heading);
 }
 
 const sleep = (ms, signal) => new Promise((resolve, reject) => {
@@ -352,8 +356,6 @@ function learnRole(value) {
 		needOperator(button);
 	for (const row of rows.values())
 		row.update(row.job);
-	if (role === 'viewer')
-		say(VIEWER);
 }
 
 function needOperator(button) {
@@ -478,9 +480,10 @@ function showTarget(data) {
 	showCost();
 	setText($('target-note'), inspector.reachable ?
 		`As of ${showTime(new Date().toISOString())}.` :
-		'The inspector of the app is not reachable, so little is known. ' +
-		'It is opened by node --inspect, or by podprof for a capture ' +
-		'where the configuration says so (activate).');
+		'The inspector of the app does not answer, so little is known. ' +
+		'Either the app does not run, or it is stopped or too busy, or ' +
+		'it runs without --inspect; then podprof opens the inspector ' +
+		'for a capture, where the configuration says so (activate).');
 }
 
 async function look() {
@@ -631,7 +634,8 @@ class Row {
 		if (hasFile(job))
 			setText(this.file, showBytes(job.artifact.size));
 		else if (job.state === 'succeeded')
-			setText(this.file, 'removed');
+			setText(this.file, job.artifact.deliveredAt === null ?
+				'removed' : 'delivered, removed');
 		else
 			setText(this.file, isFinal(job) ? 'none' : 'not yet');
 	}
@@ -716,8 +720,8 @@ class Row {
 	showDetails() {
 		const { job } = this;
 		const facts = [
-			['Id', make('code', {}, job.id)],
-			['Method', isSnapshot(job) ? job.method : 'sampling'],
+			['Id', make('code', {}, job.id), 'wide'],
+			...(isSnapshot(job) ? [['Method', job.method]] : []),
 			['Ordered', makeTime(job.createdAt)],
 			['Begun', makeTime(job.startedAt)],
 			['Ended', makeTime(job.finishedAt)],
@@ -728,9 +732,10 @@ class Row {
 		];
 		this.details.replaceChildren(
 			make('dl', { class: 'facts' }, ...facts.map(
-				([name, value]) => make('div', {},
-					make('dt', {}, name),
-					make('dd', {}, value)))),
+				([name, value, width = null]) =>
+					make('div', { class: width },
+						make('dt', {}, name),
+						make('dd', {}, value)))),
 			...describeAttempts(job), ...describePrediction(job));
 	}
 
@@ -763,20 +768,25 @@ function describeOptions(options) {
 }
 
 function describeFile(job) {
+	const { name, size, storedSize, sha256, deliveredAt } = job.artifact;
+	const delivered = deliveredAt === null ? [] :
+		[['Delivered', makeTime(deliveredAt)]];
 	if (!hasFile(job))
-		return [];
-	const { name, size, storedSize, sha256 } = job.artifact;
+		return delivered;
+	const command = make('span', {}, make('code', {},
+		`podprof get ${job.id} --url ${BASE.href}`),
+	token === null ? '' : ' (with the token in PODPROF_TOKEN)');
 	return [
-		['File', name],
 		['Size', `${showBytes(size)} (stored: ` +
 			`${showBytes(storedSize)})`],
-		['SHA-256', make('code', {}, sha256)],
+		...delivered,
 		['Kept until', makeTime(job.expiresAt)],
 		...(job.objectIds === 'snapshot' ? [['Object ids',
 			'of this snapshot alone: in DevTools do not compare ' +
 			'single objects of it with another']] : []),
-		['On the command line', make('code', {},
-			`podprof get ${job.id} --url ${BASE.href}`)],
+		['File', name, 'wide'],
+		['SHA-256', make('code', {}, sha256), 'wide'],
+		['On the command line', command, 'wide'],
 	];
 }
 
@@ -798,7 +808,7 @@ function describePrediction(job) {
 		make('td', {}, told), make('td', {}, came));
 	return [make('table', { class: 'small' },
 		make('caption', {}, 'What was predicted, and what it was'),
-		make('thead', {}, make('tr', {}, ...['', 'Predicted', 'Was'].map(
+		make('thead', {}, make('tr', {}, ...['', 'Predicted', 'In fact'].map(
 			(text) => text === '' ? make('td') :
 				make('th', { scope: 'col' }, text)))),
 		make('tbody', {},
@@ -887,6 +897,15 @@ function showPage({ jobs, next: following }, after, askedAt) {
 	watchJobs();
 }
 
+// The address is of no app.  To ask again is of no use.
+function showNobody(words) {
+	$('content').hidden = true;
+	$('nobody').hidden = false;
+	setText($('nobody-why'), words);
+	setText($('connection'), '');
+	$('nobody-title').focus();
+}
+
 function refreshIn(ms) {
 	clearTimeout(refreshTimer);
 	refreshTimer = setTimeout(refresh, ms);
@@ -894,7 +913,8 @@ function refreshIn(ms) {
 
 async function refresh() {
 	clearTimeout(refreshTimer);
-	if (isRefreshing || document.hidden || !$('token-section').hidden)
+	if (isRefreshing || document.hidden || !$('token-section').hidden ||
+		!$('nobody').hidden)
 		return;
 	isRefreshing = true;
 	let ms = REFRESH_MS;
@@ -907,6 +927,9 @@ async function refresh() {
 			showPage(reply.data, null, askedAt);
 			if (runningJobs().length > watched.size)
 				ms = REFRESH_BUSY_MS;
+		} else if (reply.data?.type?.endsWith(':not-found') && !hasShown) {
+			showNobody(reply.words);
+			return;
 		} else {
 			ms = isDisconnected(reply.words, reply.retryMs);
 		}
@@ -1238,7 +1261,11 @@ async function openProfile(row) {
 			{ onSelect: () => {} });
 		$('search').value = '';
 		setText($('search-result'), '');
+		setText($('functions-help'), `Self is what a function ` +
+			`${job.kind === 'cpu-profile' ? 'took' : 'allocated'} by ` +
+			'itself, total with all that it called.');
 		showFunctions();
+		goBackTo($('profile-title'));
 		await offerSpeedscope();
 	} catch (fault) {
 		if (profile === mine && !control.signal.aborted)
@@ -1416,6 +1443,7 @@ async function showSummary() {
 		setText($('summary-note'), mine.isDiff ?
 			describeDiff(data, other) : describeSummary(data));
 		showClasses();
+		goBackTo($('summary-title'));
 	} catch (fault) {
 		if (signal.aborted || fault instanceof NoToken)
 			return;
@@ -1447,9 +1475,9 @@ const CLASS_COLUMNS = {
 		['Self size', ({ selfSize }) => showBytes(selfSize)],
 	],
 	diff: [
-		['More objects', ({ countDelta }) =>
+		['Objects, +/−', ({ countDelta }) =>
 			showGrowth(countDelta, showCount)],
-		['More self size', ({ selfSizeDelta }) =>
+		['Self size, +/−', ({ selfSizeDelta }) =>
 			showGrowth(selfSizeDelta, showBytes)],
 		['Objects now', ({ count }) => showCount(count)],
 		['Self size now', ({ selfSize }) => showBytes(selfSize)],
@@ -1484,7 +1512,7 @@ function showClasses() {
 // One after the other: without a token one question is enough.
 async function start() {
 	await refresh();
-	if ($('token-section').hidden)
+	if ($('token-section').hidden && $('nobody').hidden)
 		await look();
 }
 
@@ -1499,6 +1527,9 @@ function wire() {
 	on('snapshot-form', 'submit', takeSnapshot);
 	on('cpu-form', 'submit', takeCpuProfile);
 	on('heap-form', 'submit', takeHeapProfile);
+	on('heap-live', 'change', ({ target }) => {
+		$('heap-sampling').placeholder = target.checked ? 32768 : 524288;
+	});
 	on('more', 'click', showOlder);
 	on('profile-close', 'click', closeProfile);
 	on('search', 'input', searchProfile);

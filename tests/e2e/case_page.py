@@ -9,6 +9,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import types
 
 from harness import (TOP, App, Failed, Process, Site, check, check_artifact,
                      equal, matches, page, until)
@@ -158,6 +159,12 @@ class Stage:
         self.browser.click(button)
         return self.await_new(before)
 
+    def starts_in_view(self, selector):
+        return self.browser.evaluate(
+            f"(({{ top }}) => top >= 0 && top < innerHeight / 2)("
+            f"document.querySelector('{selector}')"
+            ".getBoundingClientRect())")
+
     def says(self, pattern, within=20):
         """Until the line that tells what happens says so."""
         self.shows("#message", pattern, within)
@@ -262,6 +269,7 @@ def _(stage):
         until(lambda n=name: browser.count(
             f'#flame [aria-label^="{n}, "]'), 20, f"{name} in the graph")
         stage.shows("#functions", rf"{name}.*\d")
+        until(lambda: stage.starts_in_view("#flame"), 10, "it is in view")
     for job_id in (snapshot, profile, heap):
         browser.click(row(job_id, "delete"))
         agree(stage, "(?i)delete")
@@ -279,6 +287,7 @@ def _(stage):
     after = stage.await_state(stage.take("#take-snapshot"))
     browser.click(row(after, "summary"))
     stage.shows("#classes", "Customer")
+    until(lambda: stage.starts_in_view("#classes"), 10, "they are in view")
     summary = site.papi("sample", f"jobs/{after}/summary").expect(200).json()
     counts = {entry["name"]: entry["count"] for entry in summary["classes"]}
     check(counts["LeakedSession"] >= LEAK, f"counts: {counts}")
@@ -421,9 +430,24 @@ def _(stage):
     stage.visit(token="viewer")
     stage.await_state(job["id"])
     stage.shows("#target", r"v20\.")
-    if browser.evaluate("!document.getElementById('take-snapshot').disabled"):
-        browser.click("#take-snapshot")
-    stage.says("operator")
+    until(lambda: browser.visible("#role-note"), 20, "it is told")
+    stage.shows("#role-note", "summary.* operator")
+    for button in ("#take-snapshot", row(job["id"], "summary")):
+        check(browser.evaluate(f"document.querySelector('{button}').disabled"),
+              f"{button} can be pressed")
+
+
+@page("an address of no app: told so, and nothing else shown or asked")
+def _(stage):
+    browser = stage.browser
+    stage.visit(types.SimpleNamespace(name="stranger"))
+    until(lambda: browser.visible("#nobody"), 20, "it is told")
+    stage.shows("#nobody", r"(?s)address right.*\[app stranger\]")
+    for selector in ("#content", "#token", "#connection"):
+        check(not browser.visible(selector) or
+              browser.text(selector) == "", f"{selector} is shown")
+    asked = [url for url in browser.requests() if "/papi/jobs" in url]
+    equal(len(asked), 2, "questions, with and without the token")
 
 
 @page("a snapshot goes on step by step; a second one at once, and a service "
