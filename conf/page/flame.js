@@ -113,7 +113,9 @@ function drawItem({ frame, row, x, width, isCaller }, words, isFound, at) {
 	group.append(svgElement('rect', { x, y, height: ROW_PX - 1,
 		width: Math.max(width - 1, NARROW_PX) }));
 	if (width >= LABEL_PX) {
-		const text = svgElement('text', { x: x + 3, y: y + 14 });
+		const text = svgElement('text', { x: x + 3, y: y + 14,
+			// It may be cut; the label is whole.
+			'aria-hidden': 'true' });
 		text.textContent = fit(frame.name, width);
 		group.append(text);
 	}
