@@ -135,7 +135,7 @@ report_version(struct check *check, const char *path, unsigned version)
 	    has_log(path))
 		check_found(check, CHECK_OK, "database", "%s is in use; its "
 		    "schema has version %u or a later one: what is newest is "
-		    "in its log, which is not opened as root", path, version);
+		    "in its log, which root does not open", path, version);
 	else if (version < migrate_steps_len)
 		check_found(check, CHECK_OK, "database", "%s can be used; its "
 		    "schema has version %u, and the service brings it up to "
@@ -144,7 +144,8 @@ report_version(struct check *check, const char *path, unsigned version)
 	else
 		check_found(check, CHECK_OK, "database", "%s can be used; its "
 		    "schema is up to date (version %u)%s", path, version,
-		    check->as_root ? ", not opened as root" : "");
+		    check->as_root ? " (read from the file: root does not "
+		    "open it)" : "");
 }
 
 static void

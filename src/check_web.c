@@ -521,7 +521,7 @@ try_token(struct web *web)
 	char headers[TEXT_MAX];
 	int role;
 
-	if (token == NULL) {
+	if (token == NULL || token[0] == '\0') {
 		check_found(web->check, CHECK_WARN, WHAT, "PODPROF_TOKEN is "
 		    "not set, so whether a token is let in, a body arrives and "
 		    "downloads can be resumed was not tried");

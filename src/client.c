@@ -202,6 +202,7 @@ client_open_url(const char *base_text, const char *app, const char *token,
 	    client_http_open(client->where, token, is_this_machine(&base),
 	    &client->http, err) != 0)
 		goto out;
+	client->has_token = token != NULL;
 	client->is_exposed = token != NULL && !base.is_https &&
 	    !is_this_machine(&base);
 	*ret_client = client;
@@ -235,8 +236,8 @@ choose_app(const struct conf *conf, const char *app, const char **ret_app,
 	if (conf->apps_len == 0)
 		return err_set(err, ERR_INVALID, "no app is configured on "
 		    "this machine: give %s a section [app NAME], or name a "
-		    "service by --url", conf->path != NULL ? conf->path :
-		    PODPROF_SYSCONFDIR "/podprof.conf");
+		    "service by --url or PODPROF_URL", conf->path != NULL ?
+		    conf->path : PODPROF_SYSCONFDIR "/podprof.conf");
 	if (app == NULL && conf->apps_len > 1)
 		return several_apps(conf, err);
 	if (app != NULL && conf_find_app(conf, app) == NULL)
@@ -424,21 +425,25 @@ code_of_problem(const struct json *problem, int status)
 	return code_of_status(status);
 }
 
-/* What the client's side can do about it, after what the service says. */
-static const char *
-advice(const struct client *client, int status)
+/* What the service says, for who has no header to look at but a variable. */
+static void
+tell_refusal(const struct client *client, enum err_code code, int status,
+    const char *detail, struct err *err)
 {
-	if (client_is_local(client))
-		return "";
-	switch (status) {
-	case 401:
-		return " (the variable PODPROF_TOKEN has the token)";
-	case 403:
-		return " (the token in PODPROF_TOKEN may be of the role "
-		       "viewer)";
-	default:
-		return "";
-	}
+	const bool is_far = !client_is_local(client);
+
+	if (is_far && status == 401 && !client->has_token)
+		(void)err_set(err, code, "PODPROF_TOKEN is not set: export "
+		    "the token in it, as podprof token new NAME --role "
+		    "operator has printed it");
+	else if (is_far && status == 401)
+		(void)err_set(err, code, "%s (it was sent from "
+		    "PODPROF_TOKEN)", detail);
+	else if (is_far && status == 403 && !client->has_token)
+		(void)err_set(err, code, "%s (PODPROF_TOKEN is not set)",
+		    detail);
+	else
+		(void)err_set(err, code, "%s", detail);
 }
 
 /* Of a proxy, or of another program at this address. */
@@ -474,8 +479,8 @@ client_refusal(const struct client *client, const struct client_reply *reply,
 	    NULL) == 0)
 		detail = json_string(json_get(problem, "detail"));
 	if (detail != NULL && detail[0] != '\0')
-		(void)err_set(err, code_of_problem(problem, reply->status),
-		    "%s%s", detail, advice(client, reply->status));
+		tell_refusal(client, code_of_problem(problem, reply->status),
+		    reply->status, detail, err);
 	else
 		(void)foreign_refusal(client, reply->status, err);
 	json_free(&problem);

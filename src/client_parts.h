@@ -19,6 +19,7 @@ struct client {
 	char app[STR_NAME_MAX + 1];
 	char where[CLIENT_URL_MAX];
 	bool is_exposed;
+	bool has_token;
 	const volatile sig_atomic_t *stop;	/* NULL: never */
 	struct client_http *http;		/* one of both */
 	struct client_local *local;

@@ -352,6 +352,10 @@ load_right(struct fetch *fetch, struct err *err)
 			    "do not use it");
 		if (begin_anew(fetch, err) != 0)
 			return -1;
+		if (tries == 0)
+			report(fetch, FETCH_WAITING, 0, "what came has a wrong "
+			    "SHA-256: the way changes it, or an earlier try "
+			    "left it; it is loaded from its beginning");
 	}
 	return err_set(err, ERR_STORE, "the file came twice with a wrong "
 	    "SHA-256, and is removed: something between podprof and here "

@@ -31,7 +31,7 @@
 enum fetch_phase {
 	FETCH_READING,	/* hashing what FILE.part has already */
 	FETCH_LOADING,
-	FETCH_WAITING,	/* cut; tried again in wait_ms */
+	FETCH_WAITING,	/* cut, or wrong; tried again in wait_ms */
 };
 
 struct fetch_progress {

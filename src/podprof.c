@@ -24,8 +24,8 @@ static const struct {
 	const char *help;
 	char letter;		/* '\0': there is none */
 } options[TOOL_OPTIONS_LEN] = {
-	[OPTION_URL] = {"url", "URL", "the service at this address, of check "
-	    "the web server; else $PODPROF_URL, else this machine", '\0'},
+	[OPTION_URL] = {"url", "URL", "the service at this address; else "
+	    "$PODPROF_URL, else this machine", '\0'},
 	[OPTION_APP] = {"app", "NAME", "the app, where there are several",
 	    '\0'},
 	[OPTION_CONFIG] = {"config", "FILE", "the configuration, not "
@@ -35,12 +35,13 @@ static const struct {
 	[OPTION_OUTPUT] = {"output", "FILE", "where the file goes: a file, a "
 	    "directory, or - for standard "
 	    "output", 'o'},
-	[OPTION_DURATION] = {"duration", "TIME", "how long a profile runs: "
-	    "30s, 500ms, 2m", '\0'},
+	[OPTION_DURATION] = {"duration", "TIME", "how long a profile runs, "
+	    "from 100ms to 2m; else 1m", '\0'},
 	[OPTION_INTERVAL] = {"interval", "US", "microseconds between samples "
-	    "of a CPU profile", '\0'},
+	    "of a CPU profile, from 50 to 100000; else 1000", '\0'},
 	[OPTION_SAMPLING_BYTES] = {"sampling-bytes", "SIZE", "bytes allocated "
-	    "between samples of a heap profile", '\0'},
+	    "between samples of a heap profile, from 1K to 16M; else 512K, "
+	    "with --live 32K", '\0'},
 	[OPTION_LIVE] = {"live", NULL, "in a heap profile, only what is alive "
 	    "at its end", '\0'},
 	[OPTION_METHOD] = {"method", "METHOD", "of a heap snapshot: auto, "
@@ -51,8 +52,10 @@ static const struct {
 	    "target lists them", '\0'},
 	[OPTION_NO_WAIT] = {"no-wait", NULL, "begin, print the job's ID, and "
 	    "leave", '\0'},
-	[OPTION_KIND] = {"kind", "KIND", "jobs of this kind only", '\0'},
-	[OPTION_STATE] = {"state", "STATE", "jobs in this state only", '\0'},
+	[OPTION_KIND] = {"kind", "KIND", "jobs of this kind only: "
+	    "heap-snapshot, cpu-profile, heap-profile", '\0'},
+	[OPTION_STATE] = {"state", "STATE", "jobs in this state only: "
+	    "queued, running, succeeded, failed, canceled", '\0'},
 	[OPTION_LIMIT] = {"limit", "N", "so many at most", '\0'},
 	[OPTION_ROLE] = {"role", "ROLE", "of a new token: viewer or operator",
 	    '\0'},
@@ -165,8 +168,19 @@ words_of(const struct command *command, char out[WORDS_MAX])
 	return out;
 }
 
+/* Of check it is not the service that is meant. */
+static const char *
+help_of(const struct command *command, enum tool_option option)
+{
+	if (option == OPTION_URL && command != NULL &&
+	    command->run == tool_check)
+		return "the web server in front, as http://HOST:PORT; without "
+		    "it none is asked";
+	return options[option].help;
+}
+
 static void
-put_option(enum tool_option option)
+put_option(const struct command *command, enum tool_option option)
 {
 	const char letter = options[option].letter;
 	const char *value = options[option].value;
@@ -176,7 +190,7 @@ put_option(enum tool_option option)
 	    letter != '\0' ? '-' : ' ', letter != '\0' ? letter : ' ',
 	    letter != '\0' ? ',' : ' ', options[option].name,
 	    value != NULL ? " " : "", value != NULL ? value : "");
-	put_entry(what, options[option].help);
+	put_entry(what, help_of(command, option));
 }
 
 /* Of one command, or of all of them. */
@@ -197,9 +211,10 @@ put_help(const struct command *command)
 	(void)putchar('\n');
 	for (i = 0; i < TOOL_OPTIONS_LEN; i++)
 		if ((taken & BIT(i)) != 0)
-			put_option((enum tool_option)i);
-	(void)puts("\nAn ID may be shortened to its beginning.  PODPROF_TOKEN "
-	    "has the token for --url.\n"
+			put_option(command, (enum tool_option)i);
+	(void)puts("\nAn ID may be shortened to its beginning (8 characters "
+	    "or more).\nPODPROF_TOKEN has the token for a service at an "
+	    "address.\n"
 	    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, "
 	    "4 refused.\nThe manual is podprof(1).");
 	return tool_finish();
@@ -231,14 +246,40 @@ find_command(int words_len, char *const words[], int *ret_used)
 	return NULL;
 }
 
+/* "new, list or rm": what can follow a word. */
+static void
+list_words(const char *word1, char out[WORDS_MAX])
+{
+	size_t i, used = 0;
+	bool is_last;
+
+	out[0] = '\0';
+	for (i = 0; i < COMMANDS_LEN; i++) {
+		if (strcmp(commands[i].word1, word1) != 0)
+			continue;
+		is_last = i + 1 == COMMANDS_LEN ||
+		    strcmp(commands[i + 1].word1, word1) != 0;
+		(void)snprintf(out + used, WORDS_MAX - used, "%s%s",
+		    used == 0 ? "" : is_last ? " or " : ", ",
+		    commands[i].word2);
+		used = strlen(out);
+	}
+}
+
 /* Why find_command() has found none; known: it knows the first word. */
 static enum tool_status
 refuse_command(int words_len, char *const words[], bool known)
 {
+	char list[WORDS_MAX];
+
 	if (words_len == 0)
 		return tool_usage("a command is missing", NULL);
-	if (known)
-		return tool_usage("no or a wrong word follows", words[0]);
+	if (known) {
+		list_words(words[0], list);
+		tool_complain("%s: %s is wanted; see podprof --help", words[0],
+		    list);
+		return TOOL_USAGE;
+	}
 	return tool_usage("there is no such command:", words[0]);
 }
 
@@ -256,8 +297,10 @@ take_args(const struct command *command, struct tool_call *call, int len,
 		if (at == len) {
 			(void)snprintf(name, sizeof(name), "%.*s",
 			    (int)strcspn(names, " "), names);
-			tool_complain("%s: %s is missing; see podprof %s "
-			    "--help", command->word1, name, command->word1);
+			tool_complain("%s: %s is missing; see podprof %s%s%s "
+			    "--help", command->word1, name, command->word1,
+			    command->word2 != NULL ? " " : "",
+			    command->word2 != NULL ? command->word2 : "");
 			return TOOL_USAGE;
 		}
 		call->args[at] = words[at];
@@ -309,10 +352,12 @@ run_command(struct tool_call *call, int words_len, char *const words[])
  * it has no letter. */
 static void
 make_getopt(struct option long_options[TOOL_OPTIONS_LEN + 1],
-    char letters[2 * TOOL_OPTIONS_LEN + 1])
+    char letters[2 * TOOL_OPTIONS_LEN + 2])
 {
 	unsigned i;
 
+	/* What lacks its value is ':' and not '?'. */
+	*letters++ = ':';
 	for (i = 0; i < TOOL_OPTIONS_LEN; i++) {
 		long_options[i] = (struct option){.name = options[i].name,
 		    .has_arg = options[i].value != NULL ? required_argument :
@@ -338,20 +383,46 @@ option_of(int c)
 	return (enum tool_option)(c - 256);
 }
 
+/* c: getopt's; word: the one that it was at. */
+static enum tool_status
+refuse_option(int c, const char *word)
+{
+	char name[64];
+	unsigned i, fitting = 0;
+
+	if (c == ':')
+		return tool_usage("this option requires an argument:", word);
+	if (optopt >= 256) {
+		(void)snprintf(name, sizeof(name), "--%s",
+		    options[option_of(optopt)].name);
+		return tool_usage("this option takes no value:", name);
+	}
+	if (optopt != 0) {
+		(void)snprintf(name, sizeof(name), "-%c", optopt);
+		return tool_usage("unrecognized option", name);
+	}
+	for (i = 0; i < TOOL_OPTIONS_LEN; i++)
+		if (strncmp(word + 2, options[i].name, strcspn(word + 2,
+		    "=")) == 0)
+			fitting++;
+	return tool_usage(fitting > 1 ? "several options begin with" :
+	    "unrecognized option", word);
+}
+
 int
 main(int argc, char *argv[])
 {
 	struct option long_options[TOOL_OPTIONS_LEN + 1];
-	char letters[2 * TOOL_OPTIONS_LEN + 1];
+	char letters[2 * TOOL_OPTIONS_LEN + 2];
 	struct tool_call call = {.values = {NULL}};
 	int c;
 
 	make_getopt(long_options, letters);
+	opterr = 0;
 	while ((c = getopt_long(argc, argv, letters, long_options, NULL)) !=
 	    -1) {
-		/* getopt has said what is wrong. */
-		if (c == '?')
-			return TOOL_USAGE;
+		if (c == '?' || c == ':')
+			return refuse_option(c, argv[optind - 1]);
 		call.values[option_of(c)] = optarg != NULL ? optarg : "";
 	}
 	return run_command(&call, argc - optind, argv + optind);

@@ -402,7 +402,7 @@ tell_who_may(int dir, struct err *err)
 	    faccessat(dir, ".", W_OK, AT_EACCESS) == 0 || errno != EACCES)
 		return;
 	why = *err;
-	(void)err_set(err, why.code, "%s; run it as root", why.msg);
+	(void)err_set(err, ERR_FORBIDDEN, "%s; run it as root", why.msg);
 }
 
 int

@@ -62,6 +62,7 @@ MUST int token_make(const char *name, enum conf_role role,
  * under a lock, so that two at once lose nothing.  Where the path is a symbolic
  * link, the file that it leads to is meant.
  *   ERR_CONFLICT  the name is there already
+ *   ERR_FORBIDDEN  who calls may not change what is in its directory
  *   ERR_INVALID, ERR_STORE, ERR_SPACE
  */
 MUST int token_add(const char *path, const char *line, struct err *err);

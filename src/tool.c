@@ -27,7 +27,7 @@ static volatile sig_atomic_t stop;
 void
 tool_complain(const char *fmt, ...)
 {
-	char text[2 * ERR_MSG_MAX];
+	char text[TOOL_WORDS_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -94,10 +94,111 @@ tool_failed(const struct err *err)
 	return tool_status_of(err->code);
 }
 
+static void
+add_text(char out[TOOL_WORDS_MAX], const char *text, size_t len)
+{
+	const size_t used = strlen(out);
+
+	(void)snprintf(out + used, TOOL_WORDS_MAX - used, "%.*s", (int)len,
+	    text);
+}
+
+/* "must be a whole number from 100 to 120000", in the unit of the option; what
+ * follows it. */
+static const char *
+add_range(char out[TOOL_WORDS_MAX], const char *text,
+    void (*format)(int64_t, char[STR_QUANTITY_MAX]))
+{
+	static const char start[] = "must be a whole number from ";
+	char low[STR_QUANTITY_MAX], high[STR_QUANTITY_MAX];
+	int64_t min, max;
+	const char *end;
+
+	if (strncmp(text, start, sizeof(start) - 1) != 0 ||
+	    !str_take_int(text + sizeof(start) - 1, &min, &end) ||
+	    strncmp(end, " to ", 4) != 0 ||
+	    !str_take_int(end + 4, &max, &end))
+		return text;
+	format(min, low);
+	format(max, high);
+	add_text(out, "must be from ", strlen("must be from "));
+	add_text(out, low, strlen(low));
+	add_text(out, " to ", 4);
+	add_text(out, high, strlen(high));
+	return end;
+}
+
+/* A member or parameter in front; what follows it. */
+static const char *
+add_option(char out[TOOL_WORDS_MAX], const char *text)
+{
+	static const struct {
+		const char *theirs;
+		const char *ours;
+		void (*format)(int64_t, char[STR_QUANTITY_MAX]);
+	} names[] = {
+		{"durationMs: ", "--duration: ", str_format_duration},
+		{"intervalUs: ", "--interval: ", NULL},
+		{"samplingBytes: ", "--sampling-bytes: ", str_format_size},
+		{"live: ", "--live: ", NULL},
+		{"method: ", "--method: ", NULL},
+		{"worker: ", "--worker: ", NULL},
+		{"force: ", "--force: ", NULL},
+		{"parameter kind: ", "--kind: ", NULL},
+		{"parameter state: ", "--state: ", NULL},
+		{"parameter limit: ", "--limit: ", NULL},
+	};
+	size_t i, len;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		len = strlen(names[i].theirs);
+		if (strncmp(text, names[i].theirs, len) != 0)
+			continue;
+		add_text(out, names[i].ours, strlen(names[i].ours));
+		text += len;
+		return names[i].format != NULL ?
+		    add_range(out, text, names[i].format) : text;
+	}
+	return text;
+}
+
+void
+tool_translate(const char *text, char out[TOOL_WORDS_MAX])
+{
+	static const struct {
+		const char *theirs;
+		const char *ours;
+	} words[] = {
+		{"with ?force=1 or \"force\":true", "with --force"},
+		{"\"worker\"", "--worker"},
+		{"GET target", "podprof target"},
+	};
+	const size_t words_len = sizeof(words) / sizeof(words[0]);
+	size_t i, len;
+
+	out[0] = '\0';
+	for (text = add_option(out, text); *text != '\0'; text += len) {
+		for (i = 0; i < words_len; i++) {
+			len = strlen(words[i].theirs);
+			if (strncmp(text, words[i].theirs, len) == 0)
+				break;
+		}
+		if (i == words_len) {
+			len = 1;
+			add_text(out, text, len);
+		} else {
+			add_text(out, words[i].ours, strlen(words[i].ours));
+		}
+	}
+}
+
 enum tool_status
 tool_refused(const struct err *err)
 {
-	tool_complain("%s", err->msg);
+	char words[TOOL_WORDS_MAX];
+
+	tool_translate(err->msg, words);
+	tool_complain("%s", words);
 	if (err->code == ERR_INVALID)
 		return TOOL_USAGE;
 	if (err->code == ERR_SPACE)
@@ -174,6 +275,11 @@ tool_open(const struct tool_call *call, struct tool_service *ret_service)
 	if (url == NULL)
 		url = getenv("PODPROF_URL");
 	if (url != NULL && url[0] != '\0') {
+		/* It is not needed; one that is named is to be there. */
+		if (tool_has(call, OPTION_CONFIG) &&
+		    tool_load_conf(call, &ret_service->conf, &err) != 0)
+			return tool_failed(&err);
+		conf_free(&ret_service->conf);
 		rc = client_open_url(url, app, getenv("PODPROF_TOKEN"),
 		    &ret_service->client, &err);
 	} else {
@@ -423,13 +529,15 @@ tool_explain(const struct json *job)
 {
 	const struct json *error = json_get(job, "error"), *attempt;
 	const char *detail = tool_text(error, "detail"), *reason;
+	char words[TOOL_WORDS_MAX];
 
 	if (strcmp(tool_text(job, "state"), "canceled") == 0) {
 		tool_complain("the job was canceled: there is no file");
 		return TOOL_FAILED;
 	}
-	tool_complain("the capture failed: %s", detail[0] != '\0' ? detail :
-	    "the service does not say why");
+	tool_translate(detail[0] != '\0' ? detail :
+	    "the service does not say why", words);
+	tool_complain("the capture failed: %s", words);
 	for (attempt = json_first(json_get(job, "attempts")); attempt != NULL;
 	    attempt = json_next(attempt)) {
 		reason = tool_text(attempt, "reason");

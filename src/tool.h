@@ -92,8 +92,13 @@ enum tool_status tool_status_of(enum err_code code);
 enum tool_status tool_failed(const struct err *err);	/* it is said */
 
 /* The same where a service has answered: what it calls malformed is wrong
- * usage, and what there is no room for it has refused. */
+ * usage, and what there is no room for it has refused; it is translated. */
 enum tool_status tool_refused(const struct err *err);
+
+/* What a service says of members and parameters, in the words of options: a
+ * "durationMs: " in front is "--duration: ".  Cut where it does not fit. */
+#define TOOL_WORDS_MAX (2 * ERR_MSG_MAX)
+void tool_translate(const char *text, char out[TOOL_WORDS_MAX]);
 
 /* "podprof: WHAT "VALUE"; see podprof --help"; value NULL: none. */
 enum tool_status tool_usage(const char *what, const char *value);

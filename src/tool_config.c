@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 
@@ -86,6 +87,29 @@ report_finding(void *ctx, enum check_status status, const char *what,
 	    json_put_string(row, "text", text) == 0;
 }
 
+/* PODPROF_URL names an app; what is checked stands before all of them. */
+static enum tool_status
+check_url(const char *url)
+{
+	static const char papi[] = "/private/papi";
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	if (len < sizeof(papi) || strncmp(url + len - (sizeof(papi) - 1), papi,
+	    sizeof(papi) - 1) != 0)
+		return TOOL_DONE;
+	len -= sizeof(papi) - 1;
+	while (len > 0 && url[len - 1] != '/')
+		len--;
+	/* "http://HOST/private/papi" has no app. */
+	if (len < 2 || url[len - 2] == '/')
+		return TOOL_DONE;
+	tool_complain("--url %.300s is the address of an app; check wants what "
+	    "stands before it: --url %.*s", url, (int)len - 1, url);
+	return TOOL_USAGE;
+}
+
 enum tool_status
 tool_check(const struct tool_call *call)
 {
@@ -100,6 +124,8 @@ tool_check(const struct tool_call *call)
 	enum tool_status status;
 	struct err err;
 
+	if (options.url != NULL && check_url(options.url) != TOOL_DONE)
+		return TOOL_USAGE;
 	if (tool_has(call, OPTION_JSON)) {
 		root = json_new_object();
 		findings.array = json_put_array(root, "findings");

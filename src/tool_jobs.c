@@ -54,6 +54,14 @@ note_of(const struct json *job, char *out, size_t size)
 	return "";
 }
 
+/* A heap snapshot's; there are no two ways to take a profile. */
+static const char *
+method_of(const struct json *job)
+{
+	return strcmp(tool_text(job, "kind"), "heap-snapshot") == 0 ?
+	    tool_text(job, "method") : "-";
+}
+
 /* The file's once it is whole, else what there is of it. */
 static int64_t
 size_of(const struct json *job)
@@ -85,7 +93,7 @@ add_row(struct tool_table *table, const struct json *job, struct err *err)
 	cells[2] = state;
 	cells[3] = time;
 	cells[4] = size;
-	cells[5] = tool_text(job, "method");
+	cells[5] = method_of(job);
 	cells[6] = freeze;
 	cells[7] = tool_text(job, "requestedBy");
 	cells[8] = note_of(job, note, sizeof(note));
@@ -259,7 +267,8 @@ put_attempts(const struct tool_screen *screen, const struct json *job)
 	const char *reason;
 	char text[ERR_MSG_MAX + 96];
 
-	put_text_field(screen, "method", job, "method");
+	if (strcmp(tool_text(job, "kind"), "heap-snapshot") == 0)
+		put_text_field(screen, "method", job, "method");
 	for (attempt = json_first(json_get(job, "attempts")); attempt != NULL;
 	    attempt = json_next(attempt)) {
 		reason = tool_text(attempt, "reason");

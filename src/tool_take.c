@@ -44,9 +44,15 @@ put_member(struct json *order, size_t at, const char *value, bool *ret_built,
 	switch (members[at].form) {
 	case FORM_TIME:
 		rc = str_parse_duration(value, &number, err);
+		if (rc != 0)
+			(void)err_set(err, ERR_INVALID, "\"%.40s\" is not a "
+			    "time: a number with ms, s or m", value);
 		break;
 	case FORM_WHOLE:
 		rc = str_parse_int(value, 0, INT64_MAX, &number, err);
+		if (rc != 0)
+			(void)err_set(err, ERR_INVALID, "\"%.40s\" is not a "
+			    "whole number of microseconds", value);
 		break;
 	case FORM_SIZE:
 		rc = str_parse_size(value, &number, err);

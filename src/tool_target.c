@@ -21,7 +21,9 @@ put_app(const struct tool_screen *screen, const struct json *target)
 	tool_put_field(screen, "app", text);
 	(void)snprintf(text, sizeof(text), "%.300s, %s%s",
 	    tool_text(inspector, "address"), is_reachable ? "answers" :
-	    "does not answer", json_is_true(json_get(inspector,
+	    "does not answer: does the app run, with --inspect=ADDRESS, and "
+	    "is it neither stopped nor too busy?  podprof check beside the "
+	    "service says more", json_is_true(json_get(inspector,
 	    "activated")) ? "; podprof has opened it" : "");
 	tool_put_field(screen, "inspector", text);
 	if (tool_text(target, "node")[0] != '\0') {

@@ -3,7 +3,9 @@
  */
 #include "tool.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "str.h"
 #include "token.h"
@@ -99,6 +101,18 @@ put_token_list(const struct tool_call *call, const struct token_list *list)
 	return status;
 }
 
+/* Whom the file is closed to is refused; any other failure is one. */
+static enum tool_status
+refuse_list(const char *path, const struct err *err)
+{
+	const enum tool_status status = tool_failed(err);
+
+	if (err->code == ERR_STORE && access(path, R_OK) != 0 &&
+	    errno == EACCES)
+		return TOOL_REFUSED;
+	return status;
+}
+
 enum tool_status
 tool_token_list(const struct tool_call *call)
 {
@@ -107,9 +121,10 @@ tool_token_list(const struct tool_call *call)
 	enum tool_status status;
 	struct err err;
 
-	if (tool_load_conf(call, &conf, &err) != 0 ||
-	    token_list_read(conf->auth_tokens, &list, &err) != 0)
+	if (tool_load_conf(call, &conf, &err) != 0)
 		status = tool_failed(&err);
+	else if (token_list_read(conf->auth_tokens, &list, &err) != 0)
+		status = refuse_list(conf->auth_tokens, &err);
 	else
 		status = put_token_list(call, list);
 	token_list_free(&list);

@@ -1,10 +1,14 @@
 # Completion of podprof(1) for fish: the commands, what each of them takes, and
 # the IDs of jobs.
 
-# The IDs of the service that the words so far name.
+# The IDs of the service that the words so far name: of the jobs that a command
+# can be for.
 function __podprof_ids
 	set -l words (commandline -opc)
 	set -l args
+	if contains -- "$argv[1]" summary diff
+		set args --kind heap-snapshot --state succeeded
+	end
 	for i in (seq 2 (count $words))
 		if contains -- $words[$i] --url --app --config -c
 			set -a args $words[$i] $words[(math $i + 1)]
@@ -56,7 +60,8 @@ complete -c podprof -n '__fish_seen_subcommand_from jobs' -l kind -x -a $kinds -
 complete -c podprof -n '__fish_seen_subcommand_from jobs' -l state -x -a 'queued running succeeded failed canceled' -d 'in this state'
 complete -c podprof -n '__fish_seen_subcommand_from jobs summary diff' -l limit -x -d 'so many at most'
 
-complete -c podprof -n '__fish_seen_subcommand_from show get rm summary diff; and not __fish_seen_subcommand_from token config' -a '(__podprof_ids)'
+complete -c podprof -n '__fish_seen_subcommand_from show get rm; and not __fish_seen_subcommand_from token config' -a '(__podprof_ids)'
+complete -c podprof -n '__fish_seen_subcommand_from summary diff' -a '(__podprof_ids summary)'
 
 complete -c podprof -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from new list rm' -a 'new list rm'
 complete -c podprof -n '__fish_seen_subcommand_from new' -l role -x -a 'viewer operator' -d 'what it may'

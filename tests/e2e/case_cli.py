@@ -250,7 +250,11 @@ def _(run):
             matches(desk.run("target").stdout, r"(?m)^method +stream: would",
                     "target")
             matches(desk.run("jobs").stdout.split("\n")[1],
-                    rf"^{ids[-1]}  heap-profile +succeeded ", "the newest")
+                    rf"^{ids[-1]}  heap-profile +succeeded .*  -  ",
+                    "the newest")
+            check(not re.search("(?m)^method", desk.run("show",
+                                                        ids[-1]).stdout),
+                  "a method of a profile")
         # Into a directory, over a file, to standard output; never over a
         # file that was not named.
         there.file("sub").mkdir()
@@ -381,8 +385,10 @@ def _(run):
         app, poor, bad = (site.fake(hold=True), site.fake(**POOR),
                           site.fake("CloseMidChunk"))
         desk = far(site, app)
-        far(site, app, token=None).refused(4, "PODPROF_TOKEN", "jobs")
-        far(site, app, token="podprof_wrong").refused(4, "token", "jobs")
+        far(site, app, token=None).refused(4, "PODPROF_TOKEN is not set",
+                                           "jobs")
+        far(site, app, token="podprof_wrong").refused(
+            4, "it was sent from PODPROF_TOKEN", "jobs")
         far(site, app, token="viewer").refused(4, "operator", "take",
                                                "heap-snapshot")
         far(site, "other").refused(3, "no app", "jobs")
@@ -393,9 +399,12 @@ def _(run):
                                                       "heap-snapshot")
         check(time.monotonic() - began < 5, "it was waited for")
         Desk(site, app, "ftp://h").refused(2, "http", "jobs")
-        desk.refused(2, "durationMs", "take", "heap-snapshot", "--duration",
-                     "1s")
-        desk.refused(2, "limit", "jobs", "--limit", "0")
+        desk.refused(2, "--duration: a heap-snapshot has", "take",
+                     "heap-snapshot", "--duration", "1s")
+        desk.refused(2, "--duration: must be from 100ms to 2m", "take",
+                     "cpu-profile", "--duration", "3m")
+        desk.refused(2, "--state: ", "jobs", "--state", "bad")
+        desk.refused(2, "--limit: ", "jobs", "--limit", "0")
         desk.refused(3, "no job", "show", "0" * 8)
         desk.refused(2, "ID", "show", "0" * 7)
         desk.refused(3, "no job", "get", "0198c0de-7b1e-7c3a-9f00-"
@@ -407,6 +416,9 @@ def _(run):
         matches(desk.run("rm", job_id).stderr, "canceled", "rm")
         desk.refused(1, "canceled", "get", job_id)
         app.release()
+        matches(far(site, site.fake("CloseList")).run("target").stdout,
+                r"(?m)^inspector .*, does not answer: does the app run, .*"
+                "podprof check", "target")
         desk = far(site, poor)
         desk.refused(4, "(?s)limit of 200 MB.*take ... --force", "take",
                      "heap-snapshot")

@@ -75,6 +75,8 @@ help_and_version() {
 		! grep -v '/podprof\.conf$' out | grep '.\{81\}' &&
 		run -- token rm --help && exits 0 &&
 		grep -q -- --json out && ! grep -e --print -e 'token new' out &&
+		run -- check --help && exits 0 &&
+		grep -q -- '--url URL  *the web server in front' out &&
 		run -- --version && exits 0 && grep -q '^podprof [0-9.]*$' out
 }
 
@@ -89,9 +91,11 @@ usage() {
 wrong_usage() {
 	usage 'a command is missing' &&
 		usage 'no such command: "capture"' capture &&
-		usage 'no or a wrong word follows "token"' token &&
-		usage 'no or a wrong word follows "token"' token make x &&
-		usage 'NAME is missing; see podprof token --help' token rm &&
+		usage 'podprof: token: new, list or rm is wanted; see' token &&
+		usage 'token: new, list or rm is wanted' token make x &&
+		usage 'config: show or template is wanted' config &&
+		usage 'NAME is missing; see podprof token rm --help' \
+			token rm &&
 		usage 'one word too many: "b"' token rm a b &&
 		usage 'one word too many: "x"' check x &&
 		usage '--role viewer or --role operator is missing' \
@@ -101,13 +105,20 @@ wrong_usage() {
 		usage 'not "a/b"' token new a/b --role viewer &&
 		usage 'not take "--role"' check --role viewer &&
 		usage 'not take "--print"' token list --print &&
-		usage 'unrecognized option' --verbose &&
-		usage 'requires an argument' token list -c &&
+		usage 'podprof: unrecognized option "--verbose"; see podprof' \
+			--verbose &&
+		usage 'unrecognized option "-x"' jobs -xh &&
+		usage 'several options begin with "--s"' jobs --s &&
+		usage 'requires an argument: "-c"' token list -c &&
+		usage 'requires an argument: "--url"' jobs --url &&
+		usage 'takes no value: "--json"' jobs --json=yes &&
 		usage 'KIND is missing' take &&
 		usage 'or heap-profile, not "heap"' take heap &&
 		usage 'not "spoon"' take heap-snapshot --method spoon &&
-		usage '--duration: "x"' take cpu-profile --duration x &&
-		usage '--interval: "1ms"' take cpu-profile --interval 1ms &&
+		usage '--duration: "5min" is not a time: a number with ms, s' \
+			take cpu-profile --duration 5min &&
+		usage '"1ms" is not a whole number of micro' \
+			take cpu-profile --interval 1ms &&
 		usage '--sampling-bytes' take heap-profile \
 			--sampling-bytes many &&
 		usage 'does not go with -o' --no-wait take cpu-profile -o x &&
@@ -123,7 +134,13 @@ services_are_named_well() {
 	usage '"h" is no address' jobs --url h &&
 		usage '"ftp://h" is no address' jobs --url ftp://h &&
 		usage '--app' jobs --url http://127.0.0.1:1 &&
-		usage 'no app is configured' jobs "$conf" &&
+		usage 'or name a service by --url or PODPROF_URL' jobs \
+			"$conf" &&
+		run PODPROF_URL=http://127.0.0.1:1/a/private/papi -- \
+			jobs -c "$work/none.conf" &&
+		exits 1 "$work/none.conf: no such file" &&
+		run PODPROF_URL=http://127.0.0.1:1/a/private/papi -- \
+			jobs "$conf" && exits 1 'cannot be reached' &&
 		run PODPROF_APP_A_INSPECTOR=h:1 PODPROF_APP_B_INSPECTOR=h:2 \
 			-- "$conf" jobs && exits 2 'a, b' &&
 		run PODPROF_APP_A_INSPECTOR=h:1 -- "$conf" jobs --app x &&
@@ -325,6 +342,11 @@ check_takes_a_socket_and_a_url() {
 		--socket "$work/none.sock" --url https://localhost
 	exits 1 && grep -q "^fail socket: $work/none.sock: No such" out &&
 		grep -q '^fail web server: --url: .*TLS' out &&
+		usage '--url http://h:1/a/private/papi/ is the address of' \
+			check --url http://h:1/a/private/papi/ &&
+		grep -q 'stands before it: --url http://h:1$' err &&
+		usage 'before it: --url http://h/x' \
+			check --url http://h/x/a/private/papi &&
 		usage 'not take "--url"' token list --url http://h &&
 		usage 'not take "--socket"' config show --socket /s
 }

@@ -110,7 +110,14 @@ bash_asks_for_ids() {
 	mkdir -p "$work/bin"
 	cat >"$work/bin/podprof" <<'FAKE'
 #!/bin/sh
-test "$*" = 'jobs --url http://h --app a' || exit 1
+case $* in
+'jobs --url http://h --app a') ;;
+'jobs --kind heap-snapshot --state succeeded --url http://h --app a')
+	echo 'ID KIND'
+	echo '0198c0df-1111 x'
+	exit ;;
+*) exit 1 ;;
+esac
 printf 'ID KIND\n0198c0de-7b1e x\n0198c0df-0000 y\n'
 FAKE
 	chmod +x "$work/bin/podprof"
@@ -118,7 +125,9 @@ FAKE
 		PATH=$work/bin:$PATH
 		offers '0198c0de-7b1e 0198c0df-0000 ' \
 			podprof --url http://h get --app a 0198 &&
-			offers '0198c0df-0000 ' podprof diff --url http://h \
+			offers '0198c0df-0000 ' podprof show --url http://h \
+				--app a 0198c0df &&
+			offers '0198c0df-1111 ' podprof diff --url http://h \
 				--app a 0198c0de-7b1e 0198c0df
 	)
 }

@@ -799,6 +799,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_sink, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_refusals_without_a_token, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stop, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_silence, set_up, tear_down),

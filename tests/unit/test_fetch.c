@@ -510,12 +510,26 @@ test_resume(void **state)
 	assert_int_equal(f.result.resumed_bytes, 0);
 }
 
+/* How often it was said that a digest was wrong. */
+static fetch_progress_fn hear;
+static void
+hear(void *ctx, const struct fetch_progress *progress)
+{
+	if (progress->phase == FETCH_WAITING &&
+	    strstr(progress->why, "wrong SHA-256") != NULL)
+		++*(int *)ctx;
+}
+
 static void
 test_lies(void **state)
 {
+	int heard = 0;
+
 	(void)state;
 	DOES(SPOILS);
-	assert_ok(fetch(NULL), f.err);
+	assert_ok(fetch_artifact(f.client, JOB, NULL, hear, &heard, &f.result,
+	    &f.err), f.err);
+	assert_int_equal(heard, 1);
 	expect_file(NAME);
 	assert_string_equal(server.ranges, "0 0 ");
 	DOES(SPOILS, SPOILS);

@@ -413,8 +413,8 @@ who_may_not_is_told_who_may(void **state)
 	if (is_root)
 		assert_int_equal(seteuid(65534), 0);
 	assert_err(token_add(path, "b:viewer:" ABC_SHA256, &err), err,
-	    ERR_STORE, ": Permission denied; run it as root");
-	assert_err(token_remove(path, "a", &err), err, ERR_STORE,
+	    ERR_FORBIDDEN, ": Permission denied; run it as root");
+	assert_err(token_remove(path, "a", &err), err, ERR_FORBIDDEN,
 	    ": Permission denied; run it as root");
 	assert_err(token_remove(path, "b", &err), err, ERR_NOT_FOUND,
 	    "no token b");

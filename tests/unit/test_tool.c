@@ -455,6 +455,50 @@ test_the_way_back_can_be_pasted(void **state)
 }
 
 static void
+test_members_are_told_as_options(void **state)
+{
+	static const struct {
+		const char *theirs;
+		const char *ours;
+	} rows[] = {
+		{"durationMs: must be a whole number from 100 to 120000",
+		    "--duration: must be from 100ms to 2m"},
+		{"samplingBytes: must be a whole number from 1024 to 16777216",
+		    "--sampling-bytes: must be from 1K to 16M"},
+		{"durationMs: a heap-snapshot has no duration",
+		    "--duration: a heap-snapshot has no duration"},
+		{"durationMs: must be a whole number from 1 of",
+		    "--duration: must be a whole number from 1 of"},
+		{"intervalUs: must be a whole number from 50 to 100000",
+		    "--interval: must be a whole number from 50 to 100000"},
+		{"live: a cpu-profile has none", "--live: a cpu-profile has "
+		    "none"},
+		{"alive: yes", "alive: yes"},
+		{"worker: \"3\": GET target lists them",
+		    "--worker: \"3\": podprof target lists them"},
+		{"leave \"worker\" out", "leave --worker out"},
+		{"with ?force=1 or \"force\":true: only", "with --force: "
+		    "only"},
+		{"parameter state: is x", "--state: is x"},
+		{"", ""},
+	};
+	char out[TOOL_WORDS_MAX], lengthy[2 * TOOL_WORDS_MAX];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LEN(rows); i++) {
+		tool_translate(rows[i].theirs, out);
+		assert_string_equal(out, rows[i].ours);
+	}
+	memset(lengthy, 'a', sizeof(lengthy));
+	lengthy[sizeof(lengthy) - 1] = '\0';
+	memcpy(lengthy, "live: ", 6);
+	tool_translate(lengthy, out);
+	assert_int_equal(strlen(out), TOOL_WORDS_MAX - 1);
+	assert_memory_equal(out, "--live: aaa", 11);
+}
+
+static void
 test_encode(void **state)
 {
 	struct buf out;
@@ -483,6 +527,7 @@ main(void)
 		cmocka_unit_test(test_follow_ends_with_the_job_gone),
 		cmocka_unit_test(test_why_there_is_no_file),
 		cmocka_unit_test(test_the_way_back_can_be_pasted),
+		cmocka_unit_test(test_members_are_told_as_options),
 		cmocka_unit_test(test_encode),
 	};
 
