@@ -108,7 +108,9 @@ class Transcript:
         text = screen.text()
         check(status == 0, f"podprof {' '.join(args)}: {status}: {text}")
         if bar is not None:
-            drawn = [line for line in screen.drawn if line.startswith(bar)]
+            # Once it has an idea of how long it takes.
+            drawn = [line for line in screen.drawn if line.startswith(bar) and
+                     " left" in line]
             check(drawn, f"no {bar!r} among {screen.drawn}")
             first, _, rest = text.partition("\n")
             text = "\n".join((first, drawn[len(drawn) * 2 // 3], rest))
