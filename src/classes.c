@@ -352,31 +352,6 @@ unit_of(const char *at)
 	    (unsigned)str_hex_digit(at[3]);
 }
 
-static size_t
-put_utf8(uint32_t point, char *out)
-{
-	if (point < 0x80) {
-		out[0] = (char)point;
-		return 1;
-	}
-	if (point < 0x800) {
-		out[0] = (char)(0xc0 | point >> 6);
-		out[1] = (char)(0x80 | (point & 0x3f));
-		return 2;
-	}
-	if (point < 0x10000) {
-		out[0] = (char)(0xe0 | point >> 12);
-		out[1] = (char)(0x80 | (point >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (point & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | point >> 18);
-	out[1] = (char)(0x80 | (point >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (point >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (point & 0x3f));
-	return 4;
-}
-
 /* Of a text that the scanner has accepted, but that may have been cut. */
 static bool
 is_cut_escape(const char *at)
@@ -437,7 +412,7 @@ decode_char(const char **at, char out[4])
 	}
 	*at = from + 2;
 	point = read_unit(at);
-	return put_utf8(point, out);
+	return str_put_utf8(point, out);
 }
 
 static void

@@ -193,27 +193,7 @@ flush_text(struct jsoncut *cut, struct err *err)
 static void
 put_utf8(struct jsoncut *cut, unsigned c)
 {
-	char *out = cut->text + cut->text_len;
-
-	if (c < 0x80) {
-		out[0] = (char)c;
-		cut->text_len += 1;
-	} else if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		cut->text_len += 2;
-	} else if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		cut->text_len += 3;
-	} else {
-		out[0] = (char)(0xf0 | c >> 18);
-		out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-		out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[3] = (char)(0x80 | (c & 0x3f));
-		cut->text_len += 4;
-	}
+	cut->text_len += str_put_utf8(c, cut->text + cut->text_len);
 }
 
 /* A high surrogate that nothing completes. */

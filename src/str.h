@@ -50,6 +50,11 @@ bool str_is_name(const char *s);
  * bytes at s begin with; 0 if they begin with none. */
 size_t str_utf8_char(const char *s, size_t len);
 
+/* Write a code point, at most U+10FFFF and no surrogate, as UTF-8 (RFC 3629),
+ * without a NUL; its bytes. */
+#define STR_UTF8_MAX 4
+size_t str_put_utf8(uint32_t point, char out[STR_UTF8_MAX]);
+
 /* True for text that is well-formed UTF-8 (RFC 3629) of len bytes. */
 bool str_is_utf8(const char *s, size_t len);
 

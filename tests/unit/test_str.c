@@ -171,6 +171,29 @@ names_are_bounded(void **state)
 }
 
 static void
+utf8_is_written(void **state)
+{
+	static const struct {
+		uint32_t point;
+		const char *text;
+	} points[] = {
+		{0x41, "A"}, {0x7f, "\x7f"}, {0x80, "\xc2\x80"},
+		{0x7ff, "\xdf\xbf"}, {0x800, "\xe0\xa0\x80"},
+		{0xffff, "\xef\xbf\xbf"}, {0x10000, "\xf0\x90\x80\x80"},
+		{0x10ffff, "\xf4\x8f\xbf\xbf"},
+	};
+	char out[STR_UTF8_MAX];
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		n = str_put_utf8(points[i].point, out);
+		assert_int_equal(n, strlen(points[i].text));
+		assert_memory_equal(out, points[i].text, n);
+	}
+}
+
+static void
 utf8_is_strict(void **state)
 {
 	static const char *const right[] = {"", "a", "\x7f", "\xc2\x80",
@@ -274,6 +297,7 @@ main(void)
 		cmocka_unit_test(duration_takes_time_units),
 		cmocka_unit_test(quantities_read_back),
 		cmocka_unit_test(names_are_bounded),
+		cmocka_unit_test(utf8_is_written),
 		cmocka_unit_test(utf8_is_strict),
 		cmocka_unit_test(hex_is_lower_and_exact),
 		cmocka_unit_test(escape_leaves_one_safe_line),
