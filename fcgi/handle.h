@@ -21,7 +21,6 @@ handle_fn handle_create_link;
 
 /* handle_summary.c */
 handle_fn handle_summary;
-handle_fn handle_diff;
 
 /* handle_target.c */
 handle_fn handle_target;

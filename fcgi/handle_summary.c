@@ -318,10 +318,3 @@ handle_summary(struct seat *seat, struct request *request,
 	return go_on(
 	    seat, request, clock_mono_ms() + WAIT_MS, answer, err);
 }
-
-int
-handle_diff(struct seat *seat, struct request *request,
-    struct answer *answer, struct err *err)
-{
-	return handle_summary(seat, request, answer, err);
-}

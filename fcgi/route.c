@@ -97,35 +97,35 @@ static const struct route routes[] = {
 	    .params = summary_params, .handle = handle_summary },
 	{ .path = BASE "/jobs/{id}/diff/{other}",
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
-	    .params = summary_params, .handle = handle_diff },
+	    .params = summary_params, .handle = handle_summary },
 	{ .path = BASE "/target", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_VIEWER, .handle = handle_target },
 	{ .path = BASE "/links/{link}",
 	    .methods = HTTP_GET | HTTP_HEAD, .role = ROLE_OPERATOR,
 	    .handle = handle_get_artifact, .is_link = true },
 	{ .path = BASE, .methods = HTTP_GET | HTTP_HEAD,
-	    .role = ROLE_NONE, .handle = handle_page_slash, .any_app = true },
+	    .role = ROLE_NONE, .handle = handle_page_slash },
 	{ .path = BASE "/", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "index.html", .any_app = true },
+	    .asset = "index.html" },
 	{ .path = BASE "/page.css", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "page.css", .any_app = true },
+	    .asset = "page.css" },
 	{ .path = BASE "/page.js", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "page.js", .any_app = true },
+	    .asset = "page.js" },
 	{ .path = BASE "/flame.js", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "flame.js", .any_app = true },
+	    .asset = "flame.js" },
 	{ .path = BASE "/profile.js", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "profile.js", .any_app = true },
+	    .asset = "profile.js" },
 	{ .path = BASE "/icon.svg", .methods = HTTP_GET | HTTP_HEAD,
 	    .role = ROLE_NONE, .handle = handle_page,
-	    .asset = "icon.svg", .any_app = true },
+	    .asset = "icon.svg" },
 	{ .path = BASE "/speedscope/{file}",
 	    .methods = HTTP_GET | HTTP_HEAD,
-	    .role = ROLE_NONE, .handle = handle_speedscope, .any_app = true },
+	    .role = ROLE_NONE, .handle = handle_speedscope },
 };
 
 #define ROUTES_LEN (sizeof(routes) / sizeof(routes[0]))
@@ -276,7 +276,8 @@ static int
 check_app(const struct conf *conf, const struct request *request,
     struct err *err)
 {
-	if (request->app[0] == '\0' || request->route->any_app ||
+	/* Who needs no token is not told which apps there are. */
+	if (request->app[0] == '\0' || request->route->role == ROLE_NONE ||
 	    conf_find_app(conf, request->app) != NULL)
 		return 0;
 	return err_set(err, ERR_NOT_FOUND, "no app \"%s\" is served here; its "

@@ -26,7 +26,8 @@ struct route {
 	 * job's id, the secret of a link and what is the end of a path. */
 	const char *path;
 	unsigned methods;		/* HTTP_GET | … */
-	enum conf_role role;		/* needed; ROLE_NONE: no token asked */
+	enum conf_role role;		/* needed; ROLE_NONE: no token asked,
+					 * and the same for every {app} */
 	const struct param_spec *params;	/* NULL: none */
 	handle_fn *handle;
 	bool is_link;			/* {link} is as good as a token */
@@ -36,8 +37,6 @@ struct route {
 	bool is_module;			/* errors also in the module's words */
 	const char *not_found;		/* the module's word for that */
 	const char *asset;		/* handle_page(): the file, see asset.h */
-	bool any_app;			/* the same for every {app}, so that it
-					 * does not tell which there are */
 };
 
 /*
