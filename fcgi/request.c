@@ -135,42 +135,44 @@ request_wait_head(struct request *request, int64_t ms)
 	request->wait.deadline_ms = clock_mono_ms() + ms;
 }
 
+/* job_id "": for no job. */
+static void
+begin_wait(struct request *request, struct answer *answer,
+    const char *job_id, enum request_until until, int64_t deadline_ms,
+    request_resume_fn *resume)
+{
+	answer->kind = ANSWER_WAIT;
+	(void)str_copy(
+	    request->wait.job_id, sizeof(request->wait.job_id), job_id);
+	request->wait.until = until;
+	request->wait.deadline_ms = deadline_ms;
+	request->wait.resume = resume;
+}
+
 void
 request_wait(struct request *request, struct answer *answer,
     const struct job *job, enum request_until until, int64_t ms,
     request_resume_fn *resume)
 {
-	answer->kind = ANSWER_WAIT;
-	(void)str_copy(
-	    request->wait.job_id, sizeof(request->wait.job_id), job->id);
-	request->wait.until = until;
+	begin_wait(request, answer, job->id, until, clock_mono_ms() + ms,
+	    resume);
 	request->wait.revision = job->revision;
-	request->wait.deadline_ms = clock_mono_ms() + ms;
-	request->wait.resume = resume;
 }
 
 void
 request_wait_look(struct request *request, struct answer *answer,
     int64_t revision, int64_t ms, request_resume_fn *resume)
 {
-	answer->kind = ANSWER_WAIT;
-	request->wait.job_id[0] = '\0';
-	request->wait.until = UNTIL_LOOKED;
+	begin_wait(request, answer, "", UNTIL_LOOKED, clock_mono_ms() + ms,
+	    resume);
 	request->wait.revision = revision;
-	request->wait.deadline_ms = clock_mono_ms() + ms;
-	request->wait.resume = resume;
 }
 
 void
 request_wait_summary(struct request *request, struct answer *answer,
     const char *job_id, int64_t deadline_ms, request_resume_fn *resume)
 {
-	answer->kind = ANSWER_WAIT;
-	(void)str_copy(
-	    request->wait.job_id, sizeof(request->wait.job_id), job_id);
-	request->wait.until = UNTIL_SUMMED;
-	request->wait.deadline_ms = deadline_ms;
-	request->wait.resume = resume;
+	begin_wait(request, answer, job_id, UNTIL_SUMMED, deadline_ms, resume);
 }
 
 int
