@@ -37,37 +37,46 @@ put_app(const struct tool_screen *screen, const struct json *target)
 	}
 }
 
-/* One more "heap 120M" to what text has, where it is known. */
+/* A number of the document, and how it is told. */
+struct number {
+	const char *key;
+	const char *what;
+	void (*format)(int64_t n, char out[TOOL_NUMBER_MAX]);
+};
+
+static const struct number memory_numbers[] = {
+	{"heapUsedBytes", "heap", tool_format_bytes},
+	{"rssBytes", "process", tool_format_bytes},
+	{"limitBytes", "limit", tool_format_bytes},
+	{"availableBytes", "still free", tool_format_bytes},
+};
+static const struct number predicted_numbers[] = {
+	{"fileBytes", "a heap snapshot would be", tool_format_bytes},
+	{"peakBytes", "need memory up to", tool_format_bytes},
+	{"freezeMs", "freeze the app for", tool_format_ms},
+};
+#define LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+/* "heap 120M, process 200M": those that are known. */
 static void
-add_number(char *text, size_t size, const char *what, int64_t number,
-    void (*format)(int64_t, char[TOOL_NUMBER_MAX]))
+put_numbers(const struct tool_screen *screen, const char *label,
+    const struct json *object, const struct number *numbers, size_t len)
 {
-	size_t used = strlen(text);
-	char shown[TOOL_NUMBER_MAX];
+	char text[256] = "", shown[TOOL_NUMBER_MAX];
+	size_t i, used;
+	int64_t n;
 
-	if (number < 0)
-		return;
-	format(number, shown);
-	(void)snprintf(text + used, size - used, "%s%s %s",
-	    used > 0 ? ", " : "", what, shown);
-}
-
-static void
-put_memory(const struct tool_screen *screen, const struct json *target)
-{
-	const struct json *memory = json_get(target, "memory");
-	char text[256] = "";
-
-	add_number(text, sizeof(text), "heap",
-	    tool_number(memory, "heapUsedBytes"), tool_format_bytes);
-	add_number(text, sizeof(text), "process",
-	    tool_number(memory, "rssBytes"), tool_format_bytes);
-	add_number(text, sizeof(text), "limit",
-	    tool_number(memory, "limitBytes"), tool_format_bytes);
-	add_number(text, sizeof(text), "still free",
-	    tool_number(memory, "availableBytes"), tool_format_bytes);
+	for (i = 0; i < len; i++) {
+		n = tool_number(object, numbers[i].key);
+		if (n < 0)
+			continue;
+		numbers[i].format(n, shown);
+		used = strlen(text);
+		(void)snprintf(text + used, sizeof(text) - used, "%s%s %s",
+		    used > 0 ? ", " : "", numbers[i].what, shown);
+	}
 	if (text[0] != '\0')
-		tool_put_field(screen, "memory", text);
+		tool_put_field(screen, label, text);
 }
 
 /* The first that can be used is the one that would be. */
@@ -93,22 +102,6 @@ put_methods(const struct tool_screen *screen, const struct json *target)
 }
 
 static void
-put_predicted(const struct tool_screen *screen, const struct json *target)
-{
-	const struct json *predicted = json_get(target, "predicted");
-	char text[256] = "";
-
-	add_number(text, sizeof(text), "a heap snapshot would be",
-	    tool_number(predicted, "fileBytes"), tool_format_bytes);
-	add_number(text, sizeof(text), "need memory up to",
-	    tool_number(predicted, "peakBytes"), tool_format_bytes);
-	add_number(text, sizeof(text), "freeze the app for",
-	    tool_number(predicted, "freezeMs"), tool_format_ms);
-	if (text[0] != '\0')
-		tool_put_field(screen, "predicted", text);
-}
-
-static void
 put_workers(const struct tool_screen *screen, const struct json *target)
 {
 	const struct json *worker;
@@ -129,9 +122,11 @@ print_target(const struct json *target)
 
 	tool_screen_init(&screen, stdout);
 	put_app(&screen, target);
-	put_memory(&screen, target);
+	put_numbers(&screen, "memory", json_get(target, "memory"),
+	    memory_numbers, LEN(memory_numbers));
 	put_methods(&screen, target);
-	put_predicted(&screen, target);
+	put_numbers(&screen, "predicted", json_get(target, "predicted"),
+	    predicted_numbers, LEN(predicted_numbers));
 	put_workers(&screen, target);
 	return tool_finish();
 }
