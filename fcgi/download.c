@@ -97,10 +97,13 @@ send_bytes(const struct answer *answer, struct gate *gate, int64_t bytes,
 	return rc;
 }
 
-/* The end of a file whose delivery counts: the last bytes are held back until
- * nothing else can go wrong. */
+/*
+ * The last bytes are held back until nothing else can go wrong.  Before them the
+ * peer is asked whether it is there; after them it may leave at any time, as it
+ * has all that Content-Length says, and has got the file nevertheless.
+ */
 static int
-deliver_tail(struct service *service, struct request *request,
+send_tail(struct service *service, struct request *request,
     const struct answer *answer, size_t len, int64_t *sent_bytes,
     bool *ret_sent, struct err *err)
 {
@@ -111,21 +114,18 @@ deliver_tail(struct service *service, struct request *request,
 	    gate_flush(request->gate, err) != 0 ||
 	    gate_brace(request->gate, SEND_TIMEOUT_MS, err) != 0)
 		return -1;
-	rc = service_hand_over(service, &request->gate, answer->job_id, tail,
-	    len, ret_sent, err);
+	if (answer->delivers) {
+		rc = service_hand_over(service, &request->gate, answer->job_id,
+		    tail, len, ret_sent, err);
+	} else {
+		rc = gate_write(request->gate, tail, len, err);
+		if (rc == 0)
+			rc = gate_finish(&request->gate, err);
+		*ret_sent = rc == 0;
+	}
 	if (*ret_sent)
 		*sent_bytes += (int64_t)len;
 	return rc;
-}
-
-static int
-finish_file(struct request *request, struct err *err)
-{
-	if (gate_flush(request->gate, err) != 0)
-		return -1;
-	if (gate_peer(request->gate) == GATE_PEER_LEFT)
-		return err_set(err, ERR_INTERNAL, "the client left");
-	return gate_finish(&request->gate, err);
 }
 
 void
@@ -150,29 +150,23 @@ static void
 send_file(struct service *service, struct request *request,
     const struct answer *answer)
 {
-	int64_t sent_bytes = 0, tail = 0;
-	bool sent = false, delivered = false;
+	const int64_t tail = answer->file_bytes < GATE_TAIL_MAX ?
+	    answer->file_bytes : GATE_TAIL_MAX;
+	int64_t sent_bytes = 0;
+	bool sent = false;
 	struct err err;
 	int rc;
 
 	log_bind(request->id, answer->job_id);
-	if (answer->delivers)
-		tail = answer->file_bytes < GATE_TAIL_MAX ? answer->file_bytes
-		    : GATE_TAIL_MAX;
 	rc = answer_send_head(answer, request->gate, &err);
 	if (rc == 0)
 		rc = send_bytes(answer, request->gate,
 		    answer->file_bytes - tail, &sent_bytes, &err);
-	if (rc == 0 && answer->delivers) {
-		rc = deliver_tail(service, request, answer, (size_t)tail,
+	if (rc == 0)
+		rc = send_tail(service, request, answer, (size_t)tail,
 		    &sent_bytes, &sent, &err);
-		delivered = rc == 0;
-	} else if (rc == 0) {
-		rc = finish_file(request, &err);
-		sent = rc == 0;
-	}
 	download_audit(request, sent_bytes, sent ? "complete" : "aborted",
-	    delivered, rc != 0 ? err.msg : NULL);
+	    answer->delivers && rc == 0, rc != 0 ? err.msg : NULL);
 	/* The file, or the record of its delivery: that is ours to mend. */
 	if (rc != 0 && err.code != ERR_INTERNAL)
 		log_error("download", "%s", err.msg);

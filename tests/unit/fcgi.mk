@@ -69,7 +69,8 @@ tests_unit_test_waiter_LDADD = $(FRONT_LIBS)
 tests_unit_test_download_SOURCES = tests/unit/test_download.c
 tests_unit_test_download_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_download_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=service_hand_over,--wrap=gate_set_deadline
+	-Wl,--wrap=service_hand_over,--wrap=gate_set_deadline \
+	-Wl,--wrap=gate_flush
 tests_unit_test_download_LDADD = $(FRONT_LIBS)
 tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c
 tests_unit_test_keeper_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -67,6 +67,38 @@ __wrap_gate_set_deadline(struct gate *gate, int64_t ms)
 	__real_gate_set_deadline(gate, ms);
 }
 
+/* A client of FastCGI that leaves the moment it has all of the answer, whether
+ * or not it has been told that this was the end. */
+static struct {
+	int fd;		/* -1: there is none */
+	struct buf got;
+	const char *last;
+	size_t last_len;
+} hasty = { .fd = -1 };
+
+int __wrap_gate_flush(struct gate *gate, struct err *err);
+int __real_gate_flush(struct gate *gate, struct err *err);
+
+int
+__wrap_gate_flush(struct gate *gate, struct err *err)
+{
+	const int rc = __real_gate_flush(gate, err);
+	char piece[1 << 12];
+	struct err none;
+	ssize_t n;
+
+	if (hasty.fd < 0)
+		return rc;
+	while ((n = recv(hasty.fd, piece, sizeof(piece), MSG_DONTWAIT)) > 0)
+		assert_ok(buf_add(&hasty.got, piece, (size_t)n, &none), none);
+	if (memmem(hasty.got.data, hasty.got.len, hasty.last,
+		hasty.last_len) != NULL) {
+		assert_int_equal(close(hasty.fd), 0);
+		hasty.fd = -1;
+	}
+	return rc;
+}
+
 static int
 set_up_group(void **state)
 {
@@ -618,6 +650,52 @@ test_left(void **state)
 	downloads_free(&downloads);
 }
 
+/* Who has got the last byte has got the file, however soon he leaves. */
+static void
+try_hasty(size_t bytes, bool delivers)
+{
+	const size_t last_bytes = bytes < 16 ? bytes : 16;
+	struct request *request;
+	struct answer answer;
+	struct buf form;
+	const char *text;
+	int client;
+
+	make_file(bytes);
+	make_answer(delivers, &answer);
+	read_form(ARTIFACT_IDENTITY, &form);
+	request = accept_request(&client);
+	buf_init(&hasty.got, bytes + (1 << 12));
+	hasty.last = form.data + form.len - last_bytes;
+	hasty.last_len = last_bytes;
+	hasty.fd = client;
+	front_begin_log();
+	download_send(service, request, &answer);
+	text = front_end_log();
+	if (strstr(text, "outcome=complete") == NULL)
+		fail_msg("%zu bytes: %s", bytes, text);
+	assert_int_equal(is_delivered(), delivers);
+	if (hasty.fd >= 0)
+		assert_int_equal(close(hasty.fd), 0);
+	hasty.fd = -1;
+	buf_fini(&hasty.got);
+	buf_fini(&form);
+}
+
+static void
+test_hasty(void **state)
+{
+	static const size_t sizes[] = { 16, GATE_TAIL_MAX, 8000, 20000 };
+	size_t i;
+
+	(void)state;
+	site.conf.compression = COMPRESSION_NONE;
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		try_hasty(sizes[i], false);
+		try_hasty(sizes[i], true);
+	}
+}
+
 /* With FastCGI what is not whole has no end. */
 static void
 test_damaged_fastcgi(void **state)
@@ -796,6 +874,7 @@ main(void)
 		TEST(test_no_database),
 		TEST(test_threads),
 		TEST(test_left),
+		TEST(test_hasty),
 		TEST(test_long_response),
 		TEST(test_places),
 		TEST(test_deadlines),
