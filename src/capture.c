@@ -277,15 +277,19 @@ capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 }
 
 int
+capture_start_watchdog(struct capture *c, const char *exchange_dir, struct err *err)
+{
+	char parting[CDP_PARTING_MAX];
+
+	cdp_parting(c->cdp, parting);
+	return watchdog_start(exchange_dir, cdp_fd(c->cdp), parting,
+	    &c->watchdog, err);
+}
+
+int
 capture_guard_session(struct capture *c, struct err *err)
 {
-	char parting[CDP_PARTING_MAX] = "";
-
-	if (c->watchdog != NULL)
-		return 0;
-	if (c->worker != NULL)
-		cdp_parting(c->worker, parting);
-	return watchdog_start("", cdp_fd(c->cdp), parting, &c->watchdog, err);
+	return c->watchdog != NULL ? 0 : capture_start_watchdog(c, "", err);
 }
 
 struct cdp *
@@ -432,8 +436,7 @@ capture_reach(struct capture *c, struct err *err)
 		return -1;
 	limit.deadline_ms = capture_deadline_in(c, CAPTURE_ASK_MS);
 	/* Without it, an app that comes to its end would wait for us. */
-	if (cdp_call(c->cdp, "NodeRuntime.notifyWhenWaitingForDisconnect",
-		"{\"enabled\":true}", &limit, NULL, NULL, err) != 0 ||
+	if (cdp_watch_exit(c->cdp, &limit, err) != 0 ||
 	    reach_worker(c, &limit, err) != 0)
 		return -1;
 	return ask_facts(c, &limit, false, err);

@@ -82,8 +82,7 @@ capture_meet(struct capture *c, struct err *err)
 	/* Before there is anything to be left behind.  Looking lets nobody wait
 	 * for us; and where nothing can be made, no watchdog is needed. */
 	if (!c->is_looking && access(c->app->exchange_dir, W_OK | X_OK) == 0 &&
-	    watchdog_start(c->app->exchange_dir, cdp_fd(c->cdp), "",
-		&c->watchdog, err) != 0)
+	    capture_start_watchdog(c, c->app->exchange_dir, err) != 0)
 		return -1;
 	if (exchange_create(c->app->exchange_dir, c->job.id, &c->exchange,
 		err) != 0 ||

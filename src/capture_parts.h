@@ -172,8 +172,12 @@ int64_t capture_deadline_in(const struct capture *capture, int64_t ms);
  * no such worker. */
 MUST int capture_reach(struct capture *capture, struct err *err);
 
-/* Have a watchdog take care of the session if we are killed, unless there is
- * one already.  ERR_INTERNAL. */
+/* Have a watchdog take care of the session if we are killed, and of
+ * exchange_dir, as watchdog_start() says.  ERR_INTERNAL. */
+MUST int capture_start_watchdog(struct capture *capture,
+    const char *exchange_dir, struct err *err);
+
+/* One for the session alone, unless there is one already.  ERR_INTERNAL. */
 MUST int capture_guard_session(struct capture *capture, struct err *err);
 
 /* Of a reply that neither V8's work nor ours can hold up for long. */

@@ -5,11 +5,15 @@
 #include "cdp_parts.h"
 
 #include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "clock.h"
+
+#define WATCH_EXIT "NodeRuntime.notifyWhenWaitingForDisconnect"
 
 /* A chunk that was not cut would be missing in the middle of the file. */
 static bool
@@ -163,6 +167,16 @@ out:
 	return ret;
 }
 
+int
+cdp_watch_exit(struct cdp *cdp, const struct cdp_limit *limit,
+    struct err *err)
+{
+	/* It may have heard us, even if we do not hear it. */
+	cdp->watches_exit = true;
+	return cdp_call(cdp, WATCH_EXIT, "{\"enabled\":true}", limit, NULL,
+	    NULL, err);
+}
+
 bool
 cdp_is_exiting(const struct cdp *cdp)
 {
@@ -198,37 +212,86 @@ serve(struct cdp *cdp, int64_t until_ms, struct err *err)
 	return 0;
 }
 
-/* See cdp.h.  An app that is exiting waits for us to leave. */
+/* See cdp.h. */
 static void
 linger(struct cdp *cdp)
 {
 	const int64_t began_ms = clock_mono_ms();
-	int64_t now_ms = began_ms;
+	int64_t now_ms = began_ms, quiet_ms;
 	struct err err;
 
 	cdp->handler = (struct cdp_handler){ NULL, NULL, NULL };
 	cdp->stream = NULL;
 	cdp->heard_ms = began_ms;
-	while (cdp->owed > 0 && !cdp_is_exiting(cdp) &&
-	    now_ms - cdp->heard_ms < CDP_LINGER_MS &&
-	    now_ms - began_ms < CDP_LINGER_MAX_MS) {
-		if (serve(cdp, cdp->heard_ms + CDP_LINGER_MS, &err) != 0)
+	while (cdp->owed > 0 && now_ms - began_ms < CDP_LINGER_MAX_MS) {
+		quiet_ms = cdp_is_exiting(cdp) ? CDP_LINGER_EXITING_MS
+		    : CDP_LINGER_MS;
+		if (now_ms - cdp->heard_ms >= quiet_ms ||
+		    serve(cdp, cdp->heard_ms + quiet_ms, &err) != 0)
 			break;
 		now_ms = clock_mono_ms();
 	}
 }
 
-/* Twice, as Node may have told of some only while it was left.  With an app
- * that is exiting the workers end anyway. */
+/* Whatever the main thread is at, it takes messages in their order, and does
+ * what they say before it hears that we have left. */
+int
+cdp_say(struct cdp *cdp, const char *method, const char *params)
+{
+	const int64_t until_ms = clock_mono_ms() + CDP_LINGER_MS;
+	struct err err;
+
+	while (cdp_send(cdp, cdp->next_id++, method, params, &err) != 0)
+		if (err.code != ERR_TARGET_TIMEOUT ||
+		    clock_mono_ms() >= until_ms ||
+		    ws_service(cdp->ws, clock_mono_ms() + 1, &err) != 0)
+			return -1;
+	return 0;
+}
+
+/* Workers twice, as Node may have told of some only while it was left.  With an
+ * app that is exiting they end anyway, and it has said all that it will. */
 static void
 leave_main(struct cdp *cdp)
 {
+	bool is_silent;
 	int i;
 
 	for (i = 0; i < 2 && cdp->sessions.len > 0 && !cdp->exiting; i++)
 		if (cdp_leave_workers(cdp) == 0)
 			linger(cdp);
+	is_silent = cdp->owed > 0;
+	if (cdp->watches_exit && !cdp->exiting &&
+	    cdp_say(cdp, WATCH_EXIT, "{\"enabled\":false}") == 0 && !is_silent)
+		linger(cdp);
 	ws_disconnect(cdp->ws);
+}
+
+static void
+add_parting(const char *method, const char *key, const char *value,
+    char out[CDP_PARTING_MAX])
+{
+	const size_t len = strlen(out);
+
+	/* An id has 32 bits, and no call of ours comes that far. */
+	(void)snprintf(out + len, CDP_PARTING_MAX - len, "%s{\"id\":%" PRId32
+	    ",\"method\":\"%s\",\"params\":{\"%s\":%s}}",
+	    len > 0 ? "\n" : "", INT32_MAX, method, key, value);
+}
+
+void
+cdp_parting(const struct cdp *cdp, char out[CDP_PARTING_MAX])
+{
+	char session[CDP_SESSION_MAX + 2];
+
+	out[0] = '\0';
+	if (cdp->worker != NULL) {
+		(void)snprintf(session, sizeof(session), "\"%s\"",
+		    cdp->worker->session);
+		add_parting("NodeWorker.detach", "sessionId", session, out);
+	}
+	if (cdp->watches_exit)
+		add_parting(WATCH_EXIT, "enabled", "false", out);
 }
 
 void

@@ -56,19 +56,27 @@ MUST int cdp_open(struct ws *ws, const struct ws_address *address,
  * Node 18 to 22 may crash if a session ends at the moment when it sends
  * something on it (its inspector's thread writes to a socket that it has just
  * forgotten).  So what was called is waited for, and thrown away: until nothing
- * is owed, or was heard for CDP_LINGER_MS; in all CDP_LINGER_MAX_MS at most.
+ * is owed, or was heard for CDP_LINGER_MS; in all CDP_LINGER_MAX_MS at most.  An
+ * app that is exiting waits for us, and is waited for CDP_LINGER_EXITING_MS.
+ * What cdp_watch_exit() asked for is taken back first: an app that exits just
+ * then would say so.
  */
 #define CDP_LINGER_MS 2000
+#define CDP_LINGER_EXITING_MS 500
 #define CDP_LINGER_MAX_MS 600000
 void cdp_close(struct cdp **cdp);
 
 /*
- * What has to be sent on the connection if this process ends without closing a
- * worker's session, which Node does not close by itself: for who sends it then
- * (watchdog.h).
+ * What has to be sent on the connection if this process ends without
+ * cdp_close(), for who sends it then (watchdog.h): up to CDP_PARTINGS messages,
+ * a line each, as ws_frame() takes them.  They close a worker's session, which
+ * Node does not close by itself, and take back what cdp_watch_exit() asked for.
+ *
+ * cdp  the main thread's session
  */
-#define CDP_PARTING_MAX (WS_FRAME_TEXT_MAX + 1)
-void cdp_parting(const struct cdp *worker, char out[CDP_PARTING_MAX]);
+#define CDP_PARTINGS 2
+#define CDP_PARTING_MAX (CDP_PARTINGS * (WS_FRAME_TEXT_MAX + 1))
+void cdp_parting(const struct cdp *cdp, char out[CDP_PARTING_MAX]);
 
 /* The connection's socket, for who takes care that it stays open when this
  * process ends; -1 if there is none. */
@@ -128,9 +136,17 @@ MUST int cdp_pump(struct cdp *cdp, struct err *err);
 MUST int cdp_wait(struct cdp *cdp, int64_t until_ms, struct err *err);
 
 /*
+ * Have the app say when it wants to exit
+ * (NodeRuntime.notifyWhenWaitingForDisconnect): it waits then until we leave,
+ * which it does in any case.  Errors as cdp_call().
+ */
+MUST int cdp_watch_exit(struct cdp *cdp, const struct cdp_limit *limit,
+    struct err *err);
+
+/*
  * True once the app has come to its end and only waits for us to leave
- * (NodeRuntime.waitingForDisconnect): a last short call works still, then
- * cdp_close() at once.
+ * (NodeRuntime.waitingForDisconnect, see cdp_watch_exit()): a last short call
+ * works still, then cdp_close() at once.
  */
 bool cdp_is_exiting(const struct cdp *cdp);
 
@@ -167,8 +183,8 @@ MUST int cdp_list_workers(struct cdp *cdp, const struct cdp_limit *limit,
  *
  * What goes for a session goes for it, too; ERR_TARGET_EXITED means that the
  * worker has ended, or the app; cdp_is_exiting() that the app is about to.
- * NodeRuntime.notifyWhenWaitingForDisconnect would have a worker wait for us
- * before it ends, for ever if we are killed: so it is not to be asked for.
+ * cdp_watch_exit() would have a worker wait for us before it ends, for ever if we
+ * are killed: so it is not to be asked for.
  *
  *   ERR_NOT_FOUND  there is no such worker thread, with those that there are
  *   or as cdp_call()

@@ -32,6 +32,7 @@ struct cdp {
 	int64_t heard_ms;	/* when the last byte came */
 	int64_t ticked_ms;
 	bool exiting;
+	bool watches_exit;	/* the app was asked to say so */
 	int owed;		/* replies that are to come, also to calls that
 				 * were given up */
 
@@ -62,6 +63,10 @@ MUST int cdp_piece(struct cdp *cdp, const void *data, size_t len, bool first,
 /* Send a call, of which nothing else is known here but its id. */
 MUST int cdp_send(struct cdp *cdp, int64_t id, const char *method,
     const char *params, struct err *err);
+
+/* The same of a call whose reply nobody waits for; the main thread's.  -1: the
+ * connection takes nothing more. */
+MUST int cdp_say(struct cdp *cdp, const char *method, const char *params);
 
 /* Hand a message on to a worker's session. */
 MUST int cdp_carry(struct cdp *worker, const char *text, struct err *err);

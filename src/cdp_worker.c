@@ -216,15 +216,6 @@ cdp_worker_event(struct cdp *cdp, const char *method,
 	return 0;
 }
 
-void
-cdp_parting(const struct cdp *worker, char out[CDP_PARTING_MAX])
-{
-	/* An id has 32 bits, and no call of ours comes that far. */
-	(void)snprintf(out, CDP_PARTING_MAX, "{\"id\":%" PRId32 ",\"method\":"
-	    "\"NodeWorker.detach\",\"params\":{\"sessionId\":\"%s\"}}",
-	    INT32_MAX, worker->session);
-}
-
 static void
 put_session(const char *session, char out[PARAMS_BYTES_MAX])
 {
@@ -398,34 +389,18 @@ cdp_leave_worker(struct cdp *worker)
 		(void)!detach(carrier, worker->session, &limit, NULL);
 }
 
-/* Whatever the main thread is at, it takes messages in their order, and does
- * what they say before it hears that we have left. */
-static int
-say(struct cdp *cdp, const char *method, const char *params)
-{
-	const int64_t until_ms = clock_mono_ms() + CDP_LINGER_MS;
-	struct err err;
-
-	while (cdp_send(cdp, cdp->next_id++, method, params, &err) != 0)
-		if (err.code != ERR_TARGET_TIMEOUT ||
-		    clock_mono_ms() >= until_ms ||
-		    ws_service(cdp->ws, clock_mono_ms() + 1, &err) != 0)
-			return -1;
-	return 0;
-}
-
 int
 cdp_leave_workers(struct cdp *cdp)
 {
 	char session[CDP_SESSION_MAX], params[PARAMS_BYTES_MAX];
 
-	if (say(cdp, "NodeWorker.disable", NULL) != 0)
+	if (cdp_say(cdp, "NodeWorker.disable", NULL) != 0)
 		return -1;
 	while (cdp->sessions.len > 0) {
 		(void)str_copy(session, sizeof(session), cdp->sessions.data);
 		drop_session(cdp, session);
 		put_session(session, params);
-		if (say(cdp, "NodeWorker.detach", params) != 0)
+		if (cdp_say(cdp, "NodeWorker.detach", params) != 0)
 			return -1;
 	}
 	return 0;

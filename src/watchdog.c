@@ -313,18 +313,23 @@ watch_over(const struct charge *charge, bool is_patient)
 /* Should a message of the capture's have been cut off in its middle, the app
  * takes it for nonsense, and ends the session too. */
 static void
-say_parting(const char *text)
+say_parting(char *lines)
 {
 	unsigned char frame[WS_FRAME_MAX];
+	char *line;
 	size_t len;
 
-	if (text[0] == '\0' || !ws_frame(text, frame, &len))
-		return;
-	if (send(SESSION_FD, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-	    (ssize_t)len)
+	while ((line = strsep(&lines, "\n")) != NULL) {
+		if (line[0] == '\0' || !ws_frame(line, frame, &len))
+			continue;
+		if (send(SESSION_FD, frame, len,
+			MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len)
+			continue;
 		log_error("watchdog", "the app cannot be told that "
-		    "podprof-capture is gone: what it had begun in a worker "
-		    "thread goes on until that ends");
+		    "podprof-capture is gone: if that worked on a worker "
+		    "thread, what it had begun goes on until the thread ends");
+		return;
+	}
 }
 
 /* Until the app has nothing more to say on the session. */

@@ -20,8 +20,8 @@
  * what comes and throws it away, and closes it when nothing came for
  * WATCHDOG_QUIET_MS: an app that sends something at the moment when a session
  * ends may crash (see cdp_close()), and one that is killed leaves just then.
- * Where something was left in the app that only a last word on the session
- * ends, it says that first.
+ * Before that it says the last words that were left to it, such as end what a
+ * worker thread is at (see cdp_parting()).
  */
 #ifndef PODPROF_WATCHDOG_H
 #define PODPROF_WATCHDOG_H
@@ -43,8 +43,8 @@ struct watchdog;
  * exchange_dir  what it sweeps: [app] exchange_dir; "": nothing, and as no app
  *               waits for us then, it has patience with us.
  * session_fd    borrowed: the session's socket; -1: none.
- * parting       a message to be sent there once we are gone, as ws_frame()
- *               takes it; "": none.
+ * parting       messages to be sent there once we are gone, a line each, as
+ *               ws_frame() takes them; "": none.
  * ERR_INTERNAL  it cannot be started, with the reason
  */
 MUST int watchdog_start(const char *exchange_dir, int session_fd,

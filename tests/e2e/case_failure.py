@@ -188,6 +188,8 @@ def _(site):
     equal([name for name in os.listdir(site.state / "artifacts")
            if name.startswith(job_id)], [], "files of the job")
     site.papi(app, "getMemorySnapshot").papi_error(404, None)
+    app.release()
+    app.parted()
     app.behave()
     site.take_whole(app)
     site.papi(app, "getMemorySnapshot").expect(200)

@@ -395,7 +395,9 @@ def _(site):
 def _(site):
     app = site.fake()
     site.take_whole(app)
+    app.parted()
     site.papi(app, "getCpuProfile?duration=100").expect(200)
+    app.parted()
     methods = set(app.methods())
     for never in ("Runtime.enable", "Console.enable", "Debugger.enable"):
         check(never not in methods, f"{never} was sent")

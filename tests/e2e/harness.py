@@ -467,6 +467,14 @@ class Fake:
     def methods(self):
         return [method for method, _ in self.inspector.commands]
 
+    def parted(self):
+        """Wait until a session has ended in order: the app is no longer to say
+        when it exits, as Node may crash if a session ends just then."""
+        last = ("NodeRuntime.notifyWhenWaitingForDisconnect",
+                {"enabled": False})
+        until(lambda: self.inspector.commands[-1] == last, 15,
+              "the last that an inspector is asked")
+
     def started(self, within=15):
         """Wait until the capture has really begun."""
         check(self.inspector.behaviour.started.wait(within),

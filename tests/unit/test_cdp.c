@@ -586,6 +586,128 @@ test_wait_ends_with_the_app(void **state)
 	session_close(&s);
 }
 
+/* What the app was asked for, a line each; and whether we were there still when
+ * it replied to the last. */
+static char asked[4096];
+static bool was_there;
+
+/* Replies to all but A.silent; exits at A.exit, and the reply comes later. */
+static void
+script_replies_to_all(struct inspector *self, int fd, int n)
+{
+	char call[1024], reply[64], byte;
+	bool is_silent = false;
+
+	(void)n;
+	asked[0] = '\0';
+	inspector_read_head(self, fd);
+	inspector_upgrade(self, fd);
+	while (inspector_hear(fd, call, sizeof(call)) == 0x81) {
+		(void)snprintf(asked + strlen(asked),
+		    sizeof(asked) - strlen(asked), "%s\n", call);
+		is_silent |= strstr(call, "A.silent") != NULL;
+		if (is_silent)
+			continue;
+		if (strstr(call, "A.exit") != NULL)
+			inspector_say(fd, "{\"method\":"
+			    "\"NodeRuntime.waitingForDisconnect\"}");
+		(void)poll(NULL, 0, 100);
+		was_there = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+		(void)snprintf(reply, sizeof(reply),
+		    "{\"id\":%d,\"result\":{}}", atoi(strchr(call, ':') + 1));
+		inspector_say(fd, reply);
+	}
+}
+
+#define WATCH "NodeRuntime.notifyWhenWaitingForDisconnect"
+
+static void
+open_watching(struct session *s)
+{
+	const struct cdp_limit limit = { .deadline_ms = later() };
+	struct err err;
+
+	session_open(s, script_replies_to_all);
+	assert_ok(cdp_watch_exit(s->cdp, &limit, &err), err);
+}
+
+/* The last that it hears of us is that it need not tell us: then it has nothing
+ * to say when we leave. */
+static void
+test_watches_exit(void **state)
+{
+	struct session s;
+
+	(void)state;
+	open_watching(&s);
+	session_close(&s);
+	assert_string_equal(asked,
+	    "{\"id\":1,\"method\":\"" WATCH "\",\"params\":"
+	    "{\"enabled\":true}}\n"
+	    "{\"id\":2,\"method\":\"" WATCH "\",\"params\":"
+	    "{\"enabled\":false}}\n");
+	assert_true(was_there);
+	session_open(&s, script_replies_to_all);
+	session_close(&s);
+	assert_string_equal(asked, "");
+}
+
+/* Once it has told us there is nothing to be taken back; but what is owed is
+ * waited for. */
+static void
+test_leaves_one_that_exits(void **state)
+{
+	struct session s;
+	struct err err;
+
+	(void)state;
+	open_watching(&s);
+	assert_ok(cdp_begin(s.cdp, "A.exit", NULL, NULL, &err), err);
+	assert_ok(cdp_wait(s.cdp, later(), &err), err);
+	assert_true(cdp_is_exiting(s.cdp));
+	session_close(&s);
+	assert_null(strstr(asked, "false"));
+	assert_true(was_there);
+}
+
+static void
+test_leaves_one_that_is_silent(void **state)
+{
+	struct cdp_limit limit = { .silence_ms = 0 };
+	struct session s;
+	struct err err;
+
+	(void)state;
+	open_watching(&s);
+	limit.deadline_ms = soon();
+	assert_err(cdp_call(s.cdp, "A.silent", NULL, &limit, NULL, NULL,
+		&err), err, ERR_TARGET_TIMEOUT, "in time");
+	session_close(&s);
+	assert_non_null(strstr(asked, "false"));
+}
+
+/* What is left to say for who holds the connection when we are killed. */
+static void
+test_parting(void **state)
+{
+	char parting[CDP_PARTING_MAX];
+	unsigned char frame[WS_FRAME_MAX];
+	struct session s;
+	size_t len;
+
+	(void)state;
+	session_open(&s, script_replies_to_all);
+	cdp_parting(s.cdp, parting);
+	session_close(&s);
+	assert_string_equal(parting, "");
+	open_watching(&s);
+	cdp_parting(s.cdp, parting);
+	session_close(&s);
+	assert_string_equal(parting, "{\"id\":2147483647,\"method\":\"" WATCH
+	    "\",\"params\":{\"enabled\":false}}");
+	assert_true(ws_frame(parting, frame, &len));
+}
+
 static void
 script_waits(struct inspector *self, int fd, int n)
 {
@@ -817,6 +939,10 @@ main(void)
 		cmocka_unit_test(test_uncut_chunk),
 		cmocka_unit_test(test_call_deadlines),
 		cmocka_unit_test(test_wait_ends_with_the_app),
+		cmocka_unit_test(test_watches_exit),
+		cmocka_unit_test(test_leaves_one_that_exits),
+		cmocka_unit_test(test_leaves_one_that_is_silent),
+		cmocka_unit_test(test_parting),
 		cmocka_unit_test(test_wait_ticks_and_sends_nothing),
 		cmocka_unit_test(test_ask),
 		cmocka_unit_test(test_ask_memory),

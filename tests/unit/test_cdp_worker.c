@@ -619,8 +619,9 @@ test_parting(void **state)
 {
 	const char *const want = "{\"id\":2147483647,\"method\":"
 	    "\"NodeWorker.detach\",\"params\":{\"sessionId\":\"2\"}}";
+	const struct cdp_limit limit = { .deadline_ms = later() };
 	unsigned char frame[WS_FRAME_MAX];
-	char parting[CDP_PARTING_MAX], big[WS_FRAME_TEXT_MAX + 2];
+	char parting[CDP_PARTING_MAX], *line, big[WS_FRAME_TEXT_MAX + 2];
 	struct session s;
 	struct err err;
 	size_t len;
@@ -628,9 +629,19 @@ test_parting(void **state)
 	(void)state;
 	session_open(&s, NULL);
 	assert_ok(open_worker(&s, "3", &err), err);
-	cdp_parting(s.worker, parting);
-	session_close(&s);
+	cdp_parting(s.cdp, parting);
 	assert_string_equal(parting, want);
+	/* And what the main thread was asked for; each a line. */
+	assert_ok(cdp_watch_exit(s.cdp, &limit, &err), err);
+	cdp_parting(s.cdp, parting);
+	session_close(&s);
+	line = strchr(parting, '\n');
+	assert_non_null(line);
+	*line++ = '\0';
+	assert_string_equal(parting, want);
+	assert_non_null(strstr(line, "notifyWhenWaitingForDisconnect"));
+	assert_null(strchr(line, '\n'));
+	assert_true(ws_frame(line, frame, &len));
 	assert_true(ws_frame(parting, frame, &len));
 	assert_int_equal(len, strlen(want) + 6);
 	assert_int_equal(frame[0], 0x81);

@@ -529,17 +529,18 @@ session_is_kept_until_quiet(void **state)
 	(void)close(app);
 }
 
-/* The last word is said once the capture is dead, as a WebSocket message. */
+/* The last words are said once the capture is dead, as WebSocket messages. */
 static void
 parting_is_said(void **state)
 {
-	static const char frame[] = "\x81\x87\0\0\0\0parting";
+	static const char frame[] = "\x81\x87\0\0\0\0parting"
+	    "\x81\x84\0\0\0\0last";
 	struct fixture *f = *state;
 	struct charge charge;
 	char got[64];
 	int app;
 
-	f->parting = "parting";
+	f->parting = "parting\nlast";
 	app = make_session(f, live_in_beats, &charge);
 	nap();
 	assert_int_equal(recv(app, got, 1, MSG_DONTWAIT), -1);
@@ -566,7 +567,7 @@ parting_in_vain_is_told(void **state)
 	assert_int_equal(kill(charge.pid, SIGKILL), 0);
 	assert_int_equal(await(charge.pid), SIGKILL);
 	assert_int_equal(await(charge.watchdog), 0);
-	assert_non_null(strstr(said(f), "goes on until that ends"));
+	assert_non_null(strstr(said(f), "goes on until the thread ends"));
 }
 
 static void
