@@ -12,9 +12,9 @@ const KINDS = {
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ROW_PX = 20;
-const CHAR_PX = 7.3;		// of the 12 px font of page.css
 const NARROW_PX = 0.5;
 const LABEL_PX = 24;
+const LABEL_GAP_PX = 3;
 const ROWS_MAX = 160;
 const CALLERS_MAX = 10;
 const ITEMS_MAX = 20000;
@@ -39,19 +39,6 @@ function showShare(value, total) {
 	const share = total > 0 ? 100 * value / total : 0;
 	return `${share > 0 && share < 0.1 ? '< 0.1' :
 		share.toFixed(1)} %`;
-}
-
-// What a label has room for.  A letter of another script may be twice as wide.
-function fit(name, width) {
-	let room = Math.floor((width - 6) / CHAR_PX);
-	let out = '';
-	for (const char of name) {
-		room -= char.codePointAt(0) < 0x1100 ? 1 : 2;
-		if (room < 0)
-			return `${[...out].slice(0, -1).join('')}…`;
-		out += char;
-	}
-	return out;
 }
 
 /*
@@ -113,11 +100,15 @@ function drawItem({ frame, row, x, width, isCaller }, words, isFound, at) {
 	group.append(svgElement('rect', { x, y, height: ROW_PX - 1,
 		width: Math.max(width - 1, NARROW_PX) }));
 	if (width >= LABEL_PX) {
-		const text = svgElement('text', { x: x + 3, y: y + 14,
-			// It may be cut; the label is whole.
+		// An svg inside cuts what has no room.  The text itself is
+		// whole: who speaks to a browser says what he sees of it.
+		const room = svgElement('svg', { x: x + LABEL_GAP_PX, y,
+			height: ROW_PX, width: width - 2 * LABEL_GAP_PX,
 			'aria-hidden': 'true' });
-		text.textContent = fit(frame.name, width);
-		group.append(text);
+		const text = svgElement('text', { y: 14 });
+		text.textContent = frame.name;
+		room.append(text);
+		group.append(room);
 	}
 	return group;
 }

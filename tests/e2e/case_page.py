@@ -591,6 +591,31 @@ def _(stage):
     equal(faults, [], "what is wrong with how it looks, and what is heard")
 
 
+# A hundred samples: from such that have no room for a letter to such that have
+# room for nearly all of their name.
+NARROW_FRAMES = (("handleCheckoutRequest", 51), ("(garbage collector)", 12),
+                 ("renderListOfCustomers", 10), ("(program)", 6),
+                 ("parseBody", 5), ("get (native)", 5), ("(program) too", 4),
+                 ("ab", 3), ("writeHead", 2), ("flush", 1), ("end", 2))
+
+
+@page("a flame graph whose names have no room: heard as they are")
+def _(stage):
+    app = stage.site.fake(functions=NARROW_FRAMES)
+    browser = stage.browser
+    stage.visit(app)
+    browser.click(row(take_profile(stage, "#take-cpu-profile", 1), "open"))
+    stage.shows("#functions", "handleCheckoutRequest")
+    names = browser.evaluate("[...document.querySelectorAll('.flame-frame')]"
+                             ".map((one) => one.getAttribute('aria-label'))")
+    for name, _ in NARROW_FRAMES:
+        check(any(label.startswith(f"{name}, ") for label in names),
+              f"no frame is called {name}: {names}")
+    equal(look_at(stage, "narrow-frames"), [], "what is wrong with it")
+    equal(browser.axe(), [], "what is wrong with it where there is room")
+    stage.is_clean()
+
+
 # Elsewhere.
 
 @page("speedscope opens a profile, where the build has it; where not, there "

@@ -114,17 +114,19 @@ def endless_head():
     return "".join(pieces) + ',"'
 
 
-def small_profile(function="hotLoopOfSample", samples=50):
-    """A whole CPU profile with all samples in one function."""
+def small_profile(functions=(("hotLoopOfSample", 50),)):
+    """A whole CPU profile of functions that have so many samples each, beside
+    each other."""
     frame = {"scriptId": "1", "url": "", "lineNumber": 0, "columnNumber": 0}
+    nodes = [{"id": 2 + i, "callFrame": dict(frame, functionName=name),
+              "hitCount": hits} for i, (name, hits) in enumerate(functions)]
+    samples = [node["id"] for node in nodes for _ in range(node["hitCount"])]
+    root = {"id": 1, "callFrame": dict(frame, functionName="(root)"),
+            "hitCount": 0, "children": [node["id"] for node in nodes]}
     return {
-        "nodes": [
-            {"id": 1, "callFrame": dict(frame, functionName="(root)"),
-             "hitCount": 0, "children": [2]},
-            {"id": 2, "callFrame": dict(frame, functionName=function),
-             "hitCount": samples}],
-        "startTime": 1000, "endTime": 1000 + 1000 * samples,
-        "samples": [2] * samples, "timeDeltas": [1000] * samples}
+        "nodes": [root, *nodes],
+        "startTime": 1000, "endTime": 1000 + 1000 * len(samples),
+        "samples": samples, "timeDeltas": [1000] * len(samples)}
 
 
 def small_heap_profile(function="keepOfSample"):
@@ -244,6 +246,7 @@ class Behaviour:
     expected = 13 << 20
     # What is told besides, see target.c.
     more_facts = {}
+    functions = (("hotLoopOfSample", 50),)    # of a CPU profile
 
     def __init__(self, hold=None):
         self.hold = hold
@@ -330,7 +333,7 @@ class Behaviour:
         session.reply(command, {})
 
     def on_profile_stop(self, session, command):
-        session.reply(command, {"profile": small_profile()})
+        session.reply(command, {"profile": small_profile(self.functions)})
 
     # V8 has one sampler, whoever asks for it, and it ends with the session
     # that began it.
