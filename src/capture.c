@@ -277,11 +277,13 @@ capture_sink(void *ctx, const void *data, size_t len, struct err *err)
 }
 
 int
-capture_start_watchdog(struct capture *c, const char *exchange_dir, struct err *err)
+capture_start_watchdog(struct capture *c, const char *exchange_dir,
+    struct err *err)
 {
 	char parting[CDP_PARTING_MAX];
 
 	cdp_parting(c->cdp, parting);
+	c->is_hurried = exchange_dir[0] != '\0';
 	return watchdog_start(exchange_dir, cdp_fd(c->cdp), parting,
 	    &c->watchdog, err);
 }
@@ -452,6 +454,26 @@ capture_ask_again(struct capture *c, struct err *err)
 	return ask_facts(c, &limit, true, err);
 }
 
+/* A database that others keep locked for a moment is no reason to refuse; it is
+ * waited for CAPTURE_BUSY_MS at a time. */
+static int
+tell_found(struct capture *c, const struct job_target *found, struct err *err)
+{
+	int64_t now_ms = clock_mono_ms(), tried_ms;
+	const int64_t until_ms = now_ms + DB_BUSY_MS;
+
+	do {
+		tried_ms = now_ms;
+		if (job_set_target(c->db, c->job.id, found, &c->plan,
+			err) == 0)
+			return 0;
+		watchdog_beat(c->watchdog);
+		now_ms = clock_mono_ms();
+	} while (err->code == ERR_STORE && now_ms < until_ms &&
+	    now_ms - tried_ms >= CAPTURE_BUSY_MS);
+	return -1;
+}
+
 /* All that can refuse the job, before it is accepted. */
 static int
 preflight(struct capture *c, struct err *err)
@@ -474,7 +496,7 @@ preflight(struct capture *c, struct err *err)
 	    "method %s", c->facts.pid, c->worker != NULL ? ", worker " : "",
 	    c->job.worker, c->facts.node, c->address,
 	    conf_method_name(c->plan.used_method));
-	return job_set_target(c->db, c->job.id, &found, &c->plan, err);
+	return tell_found(c, &found, err);
 }
 
 /* What is known of the peak: it counts from when the app could reset it, or
@@ -597,14 +619,18 @@ take(struct capture *c, struct err *err)
 out:
 	snapshot_scan_free(&c->scan);
 	exchange_free(&c->exchange);
-	/* A worker's session is to be closed even if we are killed now. */
-	if (c->worker == NULL)
+	/* Leaving may take its time, without a beat.  But one that has patience
+	 * leaves in order if we are killed now. */
+	if (c->is_hurried)
 		watchdog_stop(&c->watchdog);
 	db_set_wait(c->db, DB_BUSY_MS);
-	/* Leaving may take its time, and that is nobody's business. */
 	if (ret != 0) {
 		if (err->code != ERR_TARGET_TIMEOUT)
 			look_after(c);
+		/* That leaving takes its time is nobody's business, unless the
+		 * next has to wait for it. */
+		if (c->kind->is_alone)
+			capture_detach(c);
 		give_over(c, err);
 	}
 	capture_detach(c);

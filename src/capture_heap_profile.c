@@ -135,4 +135,5 @@ const struct capture_kind capture_heap_profile = {
 	.prepare = prepare,
 	.run = run,
 	.event = NULL,
+	.is_alone = true,
 };

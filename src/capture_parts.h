@@ -46,6 +46,9 @@ struct capture_kind {
 	/* An event of the session; NULL: it wants none. */
 	int (*event)(struct capture *capture, const char *method,
 	    const struct json *params, struct err *err);
+	/* V8 can do it once at a time: the next has to find that we have
+	 * left. */
+	bool is_alone;
 };
 
 extern const struct capture_kind capture_heap_snapshot;
@@ -135,6 +138,7 @@ struct capture {
 					 * it */
 	struct exchange *exchange;	/* fork, direct; NULL until needed */
 	struct watchdog *watchdog;	/* the same */
+	bool is_hurried;		/* it kills us if we do not beat */
 	enum capture_shield shield;
 	struct lease *lease;		/* of the shield; NULL: there is none */
 	const struct capture_method *method;	/* of a heap snapshot */

@@ -28,6 +28,14 @@ is_uncut(const struct cdp *cdp, const char *method, const struct json *params)
 	return left == NULL || left[0] != '\0';
 }
 
+static void
+begin_exit(struct cdp *cdp)
+{
+	if (!cdp->exiting)
+		cdp->exiting_ms = clock_mono_ms();
+	cdp->exiting = true;
+}
+
 static int
 on_event(struct cdp *cdp, const struct json *message, struct err *err)
 {
@@ -45,7 +53,7 @@ on_event(struct cdp *cdp, const struct json *message, struct err *err)
 	if (strncmp(method, "NodeWorker.", 11) == 0)
 		return cdp_worker_event(cdp, method, params, err);
 	if (strcmp(method, "NodeRuntime.waitingForDisconnect") == 0)
-		cdp->exiting = true;
+		begin_exit(cdp);
 	if (cdp->handler.event == NULL)
 		return 0;
 	return cdp->handler.event(cdp->handler.ctx, method, params, err);
@@ -212,24 +220,39 @@ serve(struct cdp *cdp, int64_t until_ms, struct err *err)
 	return 0;
 }
 
+/* Until when what is owed is waited for, if nothing more is heard. */
+static int64_t
+patience_ms(const struct cdp *cdp, int64_t began_ms)
+{
+	const struct cdp *main = cdp->main != NULL ? cdp->main : cdp;
+	const int64_t quiet_ms = cdp->heard_ms + CDP_LINGER_MS;
+
+	if (main->exiting)
+		return main->exiting_ms + CDP_LINGER_EXITING_MS;
+	return quiet_ms < began_ms + CDP_LINGER_MAX_MS ? quiet_ms
+	    : began_ms + CDP_LINGER_MAX_MS;
+}
+
 /* See cdp.h. */
 static void
 linger(struct cdp *cdp)
 {
 	const int64_t began_ms = clock_mono_ms();
-	int64_t now_ms = began_ms, quiet_ms;
+	bool is_over = false;
+	int64_t until_ms;
 	struct err err;
 
 	cdp->handler = (struct cdp_handler){ NULL, NULL, NULL };
 	cdp->stream = NULL;
 	cdp->heard_ms = began_ms;
-	while (cdp->owed > 0 && now_ms - began_ms < CDP_LINGER_MAX_MS) {
-		quiet_ms = cdp_is_exiting(cdp) ? CDP_LINGER_EXITING_MS
-		    : CDP_LINGER_MS;
-		if (now_ms - cdp->heard_ms >= quiet_ms ||
-		    serve(cdp, cdp->heard_ms + quiet_ms, &err) != 0)
+	/* What has come is heard, however long we ourselves stood still. */
+	while (cdp->owed > 0 && !is_over) {
+		until_ms = patience_ms(cdp, began_ms);
+		is_over = clock_mono_ms() >= until_ms;
+		if (serve(cdp, until_ms, &err) != 0)
 			break;
-		now_ms = clock_mono_ms();
+		is_over = is_over && clock_mono_ms() >=
+		    patience_ms(cdp, began_ms);
 	}
 }
 

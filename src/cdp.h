@@ -57,9 +57,9 @@ MUST int cdp_open(struct ws *ws, const struct ws_address *address,
  * something on it (its inspector's thread writes to a socket that it has just
  * forgotten).  So what was called is waited for, and thrown away: until nothing
  * is owed, or was heard for CDP_LINGER_MS; in all CDP_LINGER_MAX_MS at most.  An
- * app that is exiting waits for us, and is waited for CDP_LINGER_EXITING_MS.
- * What cdp_watch_exit() asked for is taken back first: an app that exits just
- * then would say so.
+ * app that is exiting waits for us: it has CDP_LINGER_EXITING_MS in all.  Last of
+ * all what cdp_watch_exit() asked for is taken back, as an app that exits just
+ * then would say so; one that answers nothing is not waited for again.
  */
 #define CDP_LINGER_MS 2000
 #define CDP_LINGER_EXITING_MS 500

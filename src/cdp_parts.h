@@ -32,6 +32,7 @@ struct cdp {
 	int64_t heard_ms;	/* when the last byte came */
 	int64_t ticked_ms;
 	bool exiting;
+	int64_t exiting_ms;	/* since when */
 	bool watches_exit;	/* the app was asked to say so */
 	int owed;		/* replies that are to come, also to calls that
 				 * were given up */

@@ -319,6 +319,8 @@ say_parting(char *lines)
 	char *line;
 	size_t len;
 
+	if (fcntl(SESSION_FD, F_GETFD) < 0)
+		return;
 	while ((line = strsep(&lines, "\n")) != NULL) {
 		if (line[0] == '\0' || !ws_frame(line, frame, &len))
 			continue;

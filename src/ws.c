@@ -429,12 +429,15 @@ void
 ws_disconnect(struct ws *ws)
 {
 	int64_t until_ms = clock_mono_ms() + 200;
+	bool is_over = false;
 
 	if (ws == NULL)
 		return;
-	while (ws->state == STATE_OPEN && ws->out != NULL &&
-	    clock_mono_ms() < until_ms)
+	/* Tried at least once, however long we ourselves stood still. */
+	while (ws->state == STATE_OPEN && ws->out != NULL && !is_over) {
+		is_over = clock_mono_ms() >= until_ms;
 		turn(ws, until_ms);
+	}
 	if (ws_fd(ws) >= 0)
 		(void)shutdown(ws_fd(ws), SHUT_RDWR);
 	drop(ws);

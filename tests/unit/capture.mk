@@ -20,7 +20,8 @@ tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
 tests_unit_test_capture_CPPFLAGS = $(UNIT_CPPFLAGS) $(SQLITE_CFLAGS)
 tests_unit_test_capture_LDADD = $(UNIT_LIBS)
 tests_unit_test_capture_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=write \
-	-Wl,--wrap=fsync,--wrap=watchdog_start,--wrap=activate_end
+	-Wl,--wrap=fsync,--wrap=watchdog_start,--wrap=activate_end \
+	-Wl,--wrap=job_set_target
 tests_unit_test_capture_cancel_SOURCES = tests/unit/test_capture_cancel.c
 tests_unit_test_capture_cancel_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_capture_cancel_LDADD = $(UNIT_LIBS)

@@ -62,7 +62,7 @@ __wrap_watchdog_start(const char *exchange_dir, int session_fd,
 	(void)err;
 	assert_non_null(exchange_dir);
 	assert_true(session_fd >= 0);
-	assert_non_null(parting);
+	assert_non_null(strstr(parting, "notifyWhenWaitingForDisconnect"));
 	*ret_watchdog = NULL;
 	return 0;
 }

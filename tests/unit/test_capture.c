@@ -184,6 +184,58 @@ test_cpu_profile(void **state)
 	end();
 }
 
+/* So often it fails, and how long that takes. */
+static int set_fails, set_calls;
+static int set_takes_ms;
+
+int __wrap_job_set_target(struct db *db_, const char *id,
+    const struct job_target *target, const struct job_plan *plan,
+    struct err *err);
+int __real_job_set_target(struct db *db_, const char *id,
+    const struct job_target *target, const struct job_plan *plan,
+    struct err *err);
+
+int
+__wrap_job_set_target(struct db *db_, const char *id,
+    const struct job_target *target, const struct job_plan *plan,
+    struct err *err)
+{
+	if (++set_calls > set_fails)
+		return __real_job_set_target(db_, id, target, plan, err);
+	(void)poll(NULL, 0, set_takes_ms);
+	return err_set(err, ERR_STORE, "stubbed");
+}
+
+/* A database that others keep locked is waited for; one that is broken is
+ * not. */
+static void
+test_busy_database(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin(JOB_CPU_PROFILE, 200, "", takes_profile);
+	set_calls = 0;
+	set_fails = 2;
+	set_takes_ms = CAPTURE_BUSY_MS + 1;
+	assert_ok(capture_run(conf, db, job.id, &err), err);
+	assert_int_equal(set_calls, 3);
+	read_job();
+	assert_int_equal(job.state, JOB_SUCCEEDED);
+	end();
+	begin(JOB_CPU_PROFILE, 200, "", takes_profile);
+	set_calls = 0;
+	set_fails = 100;
+	expect_failure(ERR_STORE, "stubbed");
+	assert_in_range(set_calls, 2, 5);
+	begin(JOB_CPU_PROFILE, 200, "", takes_profile);
+	set_calls = 0;
+	set_takes_ms = 0;
+	expect_failure(ERR_STORE, "stubbed");
+	assert_int_equal(set_calls, 1);
+	set_fails = 0;
+}
+
 static bool
 exits_while_profiled(int fd, long long id, const char *method)
 {
@@ -395,7 +447,7 @@ static void
 test_job_timeout(void **state)
 {
 	(void)state;
-	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "job_timeout = 1s", stalls);
+	begin(JOB_HEAP_SNAPSHOT, JOB_UNKNOWN, "job_timeout = 5s", stalls);
 	expect_failure(ERR_TARGET_TIMEOUT, "did not answer in time");
 }
 
@@ -596,6 +648,7 @@ main(void)
 		cmocka_unit_test(test_heap_snapshot),
 		cmocka_unit_test(test_packed_heap_snapshot),
 		cmocka_unit_test(test_cpu_profile),
+		cmocka_unit_test(test_busy_database),
 		cmocka_unit_test(test_cpu_profile_of_exiting_app),
 		cmocka_unit_test(test_profile_missing),
 		cmocka_unit_test(test_heap_profile),
