@@ -97,6 +97,18 @@ send_bytes(const struct answer *answer, struct gate *gate, int64_t bytes,
 	return rc;
 }
 
+/* To whom the file is not delivered by it; he may be as slow as he likes. */
+static int
+finish_file(struct request *request, const void *tail, size_t len,
+    struct err *err)
+{
+	if (gate_peer(request->gate) == GATE_PEER_LEFT)
+		return err_set(err, ERR_INTERNAL, "the client left");
+	if (gate_write(request->gate, tail, len, err) != 0)
+		return -1;
+	return gate_finish(&request->gate, err);
+}
+
 /*
  * The last bytes are held back until nothing else can go wrong.  Before them the
  * peer is asked whether it is there; after them it may leave at any time, as it
@@ -111,17 +123,16 @@ send_tail(struct service *service, struct request *request,
 	int rc;
 
 	if (read_piece(answer, *sent_bytes, tail, len, err) != 0 ||
-	    gate_flush(request->gate, err) != 0 ||
-	    gate_brace(request->gate, SEND_TIMEOUT_MS, err) != 0)
+	    gate_flush(request->gate, err) != 0)
 		return -1;
-	if (answer->delivers) {
+	if (!answer->delivers) {
+		rc = finish_file(request, tail, len, err);
+		*ret_sent = rc == 0;
+	} else if (gate_brace(request->gate, SEND_TIMEOUT_MS, err) != 0) {
+		return -1;
+	} else {
 		rc = service_hand_over(service, &request->gate, answer->job_id,
 		    tail, len, ret_sent, err);
-	} else {
-		rc = gate_write(request->gate, tail, len, err);
-		if (rc == 0)
-			rc = gate_finish(&request->gate, err);
-		*ret_sent = rc == 0;
 	}
 	if (*ret_sent)
 		*sent_bytes += (int64_t)len;

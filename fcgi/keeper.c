@@ -224,6 +224,28 @@ check_dirs(struct keeper *keeper, struct err *err)
 	return -1;
 }
 
+/* Are they the same but for numbers, such as how much room a disk has left? */
+static bool
+is_same_text(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789", ends[] = " ,.;:";
+	size_t word;
+
+	for (;;) {
+		if (*a >= '0' && *a <= '9' && *b >= '0' && *b <= '9') {
+			a += strspn(a, digits);
+			b += strspn(b, digits);
+		}
+		word = strcspn(a, ends);
+		if (strncmp(a, b, word) != 0 || a[word] != b[word])
+			return false;
+		if (a[word] == '\0')
+			return true;
+		a += word + 1;
+		b += word + 1;
+	}
+}
+
 /* Tell of what went wrong, once, in *told. */
 static void
 warn_once(struct err *told, int result, const struct err *err)
@@ -232,7 +254,7 @@ warn_once(struct err *told, int result, const struct err *err)
 		told->code = 0;
 		return;
 	}
-	if (told->code == err->code && strcmp(told->msg, err->msg) == 0)
+	if (told->code == err->code && is_same_text(told->msg, err->msg))
 		return;
 	log_warn("keeper", "%s", err->msg);
 	*told = *err;

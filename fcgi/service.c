@@ -48,8 +48,9 @@ struct service {
 
 /* Locked during service_hand_over(), by whatever process: below state_dir. */
 #define HANDOVER_FILE "handover"
-/* It is held for a commit. */
-#define HANDOVER_WAIT_MS 1000
+/* It is held for a commit: longer than a disk takes on a bad day, and not so
+ * long that requests do not get through behind a process that was stopped. */
+#define HANDOVER_WAIT_MS 3000
 
 int
 service_new(const struct conf *conf, enum spawn_log log,

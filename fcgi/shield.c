@@ -429,6 +429,8 @@ static struct shield_sight
 sight_of(const struct shielded *shielded)
 {
 	const int64_t now_ms = clock_mono_ms();
+	const int64_t wait_ms = shielded->read_ms >= 0 ? SHIELD_ROWS_WAIT_MS
+	    : SHIELD_ROWS_FIRST_MS;
 
 	return (struct shield_sight){
 		.app = shielded->app,
@@ -437,7 +439,7 @@ sight_of(const struct shielded *shielded)
 		.is_fresh = (shielded->read_ms >= 0 &&
 		    now_ms - shielded->read_ms < SHIELD_ROWS_MS) ||
 		    (shielded->wanted_ms >= 0 &&
-		    now_ms - shielded->wanted_ms >= SHIELD_ROWS_WAIT_MS),
+		    now_ms - shielded->wanted_ms >= wait_ms),
 		.rows = shielded->rows,
 		.health = reply_of(&shielded->health, now_ms),
 		.inspector = reply_of(&shielded->inspector, now_ms),

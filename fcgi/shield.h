@@ -30,10 +30,12 @@
 #define SHIELD_FRESH_MS 1000
 /* How long health_url and inspector have to answer. */
 #define SHIELD_ASK_MS 2000
-/* The rows are read anew after this, and waited for as long; then what was read
- * before counts. */
+/* The rows are read anew after the first, and waited for as long as the second
+ * says; then what was read before counts, or, where nothing was, after the
+ * third, that there is no capture. */
 #define SHIELD_ROWS_MS 250
 #define SHIELD_ROWS_WAIT_MS 500
+#define SHIELD_ROWS_FIRST_MS 1500
 /* Requests that wait here, beside [limits] waiting; and for how long.  An
  * answer that is younger than that is one. */
 #define SHIELD_PARKED_MAX 1024
