@@ -13,7 +13,9 @@
 
 #include "clock.h"
 #include "log.h"
+#include "route.h"
 #include "thread.h"
+#include "traffic.h"
 
 #define PIECE_BYTES (64 << 10)
 /* Places of their own for long responses, lists of jobs: they are in memory, and
@@ -318,6 +320,10 @@ run(void *arg)
 	const enum place place = task->place;
 
 	log_bind(task->request->id, NULL);
+	/* Before anybody has the answer, and asks how many there were. */
+	traffic_count(service_traffic(downloads->service),
+	    route_number(task->request->route), task->request->method,
+	    task->answer.status);
 	download_send(downloads->service, task->request, &task->answer);
 	free(task);
 	leave(downloads, place);

@@ -336,21 +336,6 @@ wait_for(struct pool *pool, struct seat *seat, struct request *request,
 	return false;
 }
 
-/* False if it cannot be sent now, and nothing was taken. */
-static bool
-send_large(struct pool *pool, struct request *request,
-    struct answer *answer, struct err *err)
-{
-	const struct route *route = request->route;
-	const unsigned method = request->method;
-	const int status = answer->status;
-
-	if (downloads_start(pool->downloads, request, answer, err) != 0)
-		return false;
-	count(pool, route, method, status);
-	return true;
-}
-
 /* Do what the answer says; takes both. */
 static void
 conclude(struct pool *pool, struct seat *seat, struct request *request,
@@ -364,7 +349,7 @@ conclude(struct pool *pool, struct seat *seat, struct request *request,
 	/* Before the client has the answer, and comes again. */
 	service_leave_place(request);
 	if (is_large(request, answer)) {
-		if (send_large(pool, request, answer, &err))
+		if (downloads_start(pool->downloads, request, answer, &err) == 0)
 			return;
 		refuse_download(pool, request, &err, answer);
 	}

@@ -51,13 +51,16 @@ test_make_dir(char path[256])
 		fail_msg("mkdtemp %s", path);
 }
 
-/* Remove a directory made by test_make_dir() with all below it. */
+/* Remove a directory made by test_make_dir() with all below it.  A process that
+ * the test has left behind may be about to make a file there, and end. */
 static inline void
 test_remove_dir(const char *path)
 {
-	char command[300];
+	char command[400];
 
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", path);
+	(void)snprintf(command, sizeof(command), "n=0; "
+	    "until rm -rf '%s' 2>/dev/null; do "
+	    "n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done", path);
 	if (system(command) != 0)
 		fail_msg("%s", command);
 }
