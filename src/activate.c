@@ -227,18 +227,74 @@ close_at(struct ws *ws, const struct port *port, int64_t deadline_ms,
 	return ret;
 }
 
+/* The signal was sent, and no inspector seen. */
+static bool
+may_open_yet(const struct opening *opening)
+{
+	const int64_t age_ms = clock_utc_ms() - opening->signaled_ms;
+
+	return !opening_is_known(opening) && age_ms >= 0 &&
+	    age_ms <= ACTIVATE_LATE_MS;
+}
+
+/*
+ * It may have opened at another port than [app] inspector: what the process
+ * listens to only since the signal is asked whether it is one.  False if none
+ * says so: one that does not answer in time may be one nevertheless.
+ */
+static bool
+find_elsewhere(struct ws *ws, const struct opening *opening,
+    const struct ports *now, int64_t deadline_ms, struct port *ret_port)
+{
+	char where[PORT_TEXT_MAX];
+	struct target target;
+	struct err why;
+	size_t i;
+
+	for (i = 0; i < now->len; i++) {
+		if (!opening_may_be_new(opening, &now->list[i]))
+			continue;
+		reach_format(&now->list[i], where);
+		if (target_find(ws, where, at_most(clock_mono_ms() +
+			FIND_CLOSED_MS, deadline_ms), &target, &why) != 0)
+			continue;
+		*ret_port = now->list[i];
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Where is it?  1, 0 if it is nowhere to be found, or -1.  What was found
+ * elsewhere is told of: from then on it is looked for there, for as long as it
+ * is open.
+ */
+static int
+locate(struct opening_lock *lock, struct ws *ws, struct opening *opening,
+    const struct ports *now, int64_t deadline_ms, struct err *err)
+{
+	struct port port;
+
+	if (ports_find(now, &opening->port) != NULL)
+		return 1;
+	if (!find_elsewhere(ws, opening, now, deadline_ms, &port))
+		return 0;
+	opening->port = port;
+	return opening_write(lock, opening, err) != 0 ? -1 : 1;
+}
+
 /*
  * Close it, with nobody else using it.  1 if it is closed, 0 if it never opened
  * and may do so yet, or -1.
  */
 static int
-close_opening(struct ws *ws, const struct opening *opening,
-    int64_t deadline_ms, struct err *err)
+close_opening(struct opening_lock *lock, struct ws *ws,
+    struct opening *opening, int64_t deadline_ms, struct err *err)
 {
-	const int64_t age_ms = clock_utc_ms() - opening->signaled_ms;
 	const struct port *found;
 	struct ports ports;
 	struct err why;
+	int rc;
 
 	/* With its process it is gone; and one of another host or container is
 	 * not for us to see. */
@@ -247,10 +303,10 @@ close_opening(struct ws *ws, const struct opening *opening,
 	if (ports_read(opening->proc.pid, &ports, &why) != 0)
 		return why.code == ERR_TARGET_EXITED ? 1 :
 		    err_set(err, why.code, "%s", why.msg);
+	rc = locate(lock, ws, opening, &ports, deadline_ms, err);
+	if (rc <= 0)
+		return rc < 0 ? -1 : !may_open_yet(opening);
 	found = ports_find(&ports, &opening->port);
-	if (found == NULL)
-		return !IN6_IS_ADDR_UNSPECIFIED(&opening->port.ip) ||
-		    age_ms < 0 || age_ms > ACTIVATE_LATE_MS;
 	if (await_alone(found, err) != 0 ||
 	    close_at(ws, found, deadline_ms, err) != 0 ||
 	    await_closed(opening, clock_mono_ms() + CLOSED_MS, err) != 0)
@@ -270,7 +326,7 @@ close_left(struct opening_lock *lock, struct ws *ws, int64_t deadline_ms,
 	int rc = opening_read(lock, &opening, err);
 
 	if (rc > 0)
-		rc = close_opening(ws, &opening, deadline_ms, err);
+		rc = close_opening(lock, ws, &opening, deadline_ms, err);
 	return rc > 0 ? opening_write(lock, NULL, err) : rc;
 }
 
@@ -436,50 +492,23 @@ tick(const struct activate_order *order, int64_t *ticked_ms, struct err *err)
 	return order->tick(order->ctx, err);
 }
 
-/* The one of now that was not there before; NULL if there is none.  from: the
- * place to begin at, which is moved on. */
-static const struct port *
-ports_new(const struct ports *now, const struct ports *before, size_t *from)
-{
-	const struct port *port;
-
-	while (*from < now->len) {
-		port = &now->list[(*from)++];
-		if (!port_is_in(port, before->list, before->len))
-			return port;
-	}
-	return NULL;
-}
-
-/* The inspector may have opened at another address than [app] inspector: it is
- * closed there.  0 if it has not. */
+/* It is open, but not where [app] inspector says.  0 if it is not; else it is
+ * told of where it is, and closed as this is given up. */
 static int
-close_elsewhere(const struct activate_order *order,
+refuse_elsewhere(const struct activate_order *order,
     struct opening_lock *lock, struct opening *opening,
-    const struct ports *now, const struct ports *before, struct err *err)
+    const struct ports *now, struct err *err)
 {
 	char where[PORT_TEXT_MAX];
-	const struct port *port;
-	struct target target;
-	struct err why;
-	size_t from = 0;
+	const int rc = locate(lock, order->ws, opening, now, clock_mono_ms() +
+	    ACTIVATE_CLOSE_MS, err);
 
-	while ((port = ports_new(now, before, &from)) != NULL) {
-		reach_format(port, where);
-		if (target_find(order->ws, where, clock_mono_ms() +
-			FIND_CLOSED_MS, &target, &why) != 0)
-			continue;
-		opening->port = *port;
-		if (opening_write(lock, opening, err) != 0)
-			return -1;
-		if (close_left(lock, order->ws, clock_mono_ms() +
-			ACTIVATE_CLOSE_MS, &why) != 0)
-			log_warn("activate", "%s", why.msg);
-		return err_set(err, ERR_TARGET_REFUSED, "process %" PRId64
-		    " opens its inspector at %s: set inspector to that "
-		    "address", opening->proc.pid, where);
-	}
-	return 0;
+	if (rc <= 0)
+		return rc;
+	reach_format(&opening->port, where);
+	return err_set(err, ERR_TARGET_REFUSED, "process %" PRId64 " opens "
+	    "its inspector at %s: set inspector to that address",
+	    opening->proc.pid, where);
 }
 
 static int
@@ -548,23 +577,43 @@ await_port(const struct activate_order *order, struct wait *wait,
 	}
 }
 
-/* Told of before it is done: whoever comes after us, should we be killed, shall
- * know. */
-static int
-order_open(const struct activate_order *order, struct opening_lock *lock,
-    const struct process *process, struct opening *opening, struct err *err)
+/* What is to be told of.  old: what is; NULL: nothing. */
+static void
+begin_opening(const struct activate_order *order,
+    const struct process *process, const struct opening *old,
+    const struct ports *before, struct opening *opening)
 {
+	size_t i;
+
 	*opening = (struct opening){
 		.proc = process->proc,
 		.port = number_of(order->app->inspector),
 		.signaled_ms = clock_utc_ms(),
 	};
+	/* What came since an earlier signal may be what that has opened. */
+	if (old != NULL && may_open_yet(old)) {
+		memcpy(opening->before, old->before, sizeof(old->before));
+		opening->before_len = old->before_len;
+		return;
+	}
+	for (i = 0; i < before->len; i++)
+		opening->before[i] = before->list[i].number;
+	opening->before_len = before->len;
+}
+
+/* Told of before it is done: whoever comes after us, should we be killed, shall
+ * know. */
+static int
+order_open(struct opening_lock *lock, const struct process *process,
+    const struct opening *old, const struct opening *opening, struct err *err)
+{
 	if (opening_write(lock, opening, err) != 0)
 		return -1;
 	if (process_signal(process, err) == 0)
 		return 0;
-	/* What was not opened needs no closing; at worst it is looked at. */
-	(void)!opening_write(lock, NULL, NULL);
+	/* What was not opened needs no closing; but what an earlier signal may
+	 * open yet. */
+	(void)!opening_write(lock, old, NULL);
 	return -1;
 }
 
@@ -587,9 +636,12 @@ check_open(const struct activate_order *order, const struct process *process,
 	return 0;
 }
 
+/* old: what is told of this process, which was not found where it should be;
+ * NULL: nothing. */
 static int
 open_closed(const struct activate_order *order, struct opening_lock *lock,
-    const struct process *process, const struct ports *before, struct err *err)
+    const struct process *process, struct opening *old,
+    const struct ports *before, struct err *err)
 {
 	const struct port meant = number_of(order->app->inspector);
 	struct wait wait = { .process = process };
@@ -606,8 +658,12 @@ open_closed(const struct activate_order *order, struct opening_lock *lock,
 		    " (%s) listens at %s, which is not where inspector, %s, "
 		    "leads to", process->proc.pid, process->name,
 		    ports_format(before, list), order->app->inspector);
+	if (old != NULL &&
+	    refuse_elsewhere(order, lock, old, before, err) != 0)
+		return -1;
+	begin_opening(order, process, old, before, &opening);
 	wait.began_ms = wait.ticked_ms = clock_mono_ms();
-	if (order_open(order, lock, process, &opening, err) != 0)
+	if (order_open(lock, process, old, &opening, err) != 0)
 		return -1;
 	rc = await_port(order, &wait, &meant, err);
 	if (rc > 0) {
@@ -615,7 +671,7 @@ open_closed(const struct activate_order *order, struct opening_lock *lock,
 		return opening_write(lock, &opening, err) != 0 ||
 		    check_open(order, process, &wait.now, err) != 0 ? -1 : 0;
 	}
-	if (rc == 0 && close_elsewhere(order, lock, &opening, &wait.now, before,
+	if (rc == 0 && refuse_elsewhere(order, lock, &opening, &wait.now,
 		err) == 0)
 		(void)refuse_closed(process, &wait.now,
 		    wait.activity == PROCESS_BUSY, err);
@@ -751,7 +807,7 @@ find_once(const struct activate_order *order, struct target *ret_target,
 /* The process is known. */
 static int
 use_known(const struct activate_order *order, struct opening_lock *lock,
-    const struct process *process, const struct opening *opening,
+    const struct process *process, struct opening *opening,
     const struct target *target, const struct err *closed, bool *ret_is_ours,
     struct err *err)
 {
@@ -779,7 +835,7 @@ use_known(const struct activate_order *order, struct opening_lock *lock,
 		return err_set(err, ERR_TARGET_UNREACHABLE, "the inspector of "
 		    "process %" PRId64 " (%s) is closed; a job opens it by "
 		    "SIGUSR1", process->proc.pid, process->name);
-	if (open_closed(order, lock, process, &ports, err) != 0)
+	if (open_closed(order, lock, process, opening, &ports, err) != 0)
 		return -1;
 	*ret_is_ours = true;
 	return 0;

@@ -38,7 +38,7 @@
  * its job is over: so long that is waited for. */
 #define ACTIVATE_TURN_MS 500
 /* An inspector that did not open may do so yet, so long after the signal: then
- * it is closed. */
+ * it is closed, whatever its port. */
 #define ACTIVATE_LATE_MS 60000
 
 struct activation;

@@ -22,7 +22,7 @@
 
 #define DIRECTORY "inspectors"
 #define OPENED ".opened"
-#define TEXT_MAX 512
+#define TEXT_MAX 1024
 /* Held by one who looks whether it is, for a moment. */
 #define USE_WAIT_MS 1000
 
@@ -131,12 +131,40 @@ take_number(const char **at, int64_t *ret_number)
 	    str_take_int(word, ret_number, &rest) && *rest == '\0';
 }
 
-/* PID START_TICKS HOST SIGNALED_MS IP PORT */
+static bool
+take_port_number(const char **at, uint16_t *ret_number)
+{
+	int64_t number;
+
+	if (!take_number(at, &number) || number > UINT16_MAX)
+		return false;
+	*ret_number = (uint16_t)number;
+	return true;
+}
+
+/* COUNT NUMBER... */
+static bool
+take_before(const char **at, struct opening *opening)
+{
+	int64_t count;
+	size_t i;
+
+	if (!take_number(at, &count) || count > PORT_LIST_MAX)
+		return false;
+	opening->before_len = (size_t)count;
+	for (i = 0; i < opening->before_len; i++)
+		if (!take_port_number(at, &opening->before[i]))
+			return false;
+	return true;
+}
+
+/* PID START_TICKS HOST SIGNALED_MS IP PORT, and the ports before; what follows
+ * that line is of an older one. */
 static bool
 parse(const char *text, struct opening *ret_opening)
 {
 	struct opening opening;
-	int64_t number;
+	uint16_t number;
 	char ip[64];
 
 	memset(&opening, 0, sizeof(opening));
@@ -145,8 +173,9 @@ parse(const char *text, struct opening *ret_opening)
 	    !take_word(&text, opening.proc.host, sizeof(opening.proc.host)) ||
 	    !take_number(&text, &opening.signaled_ms) ||
 	    !take_word(&text, ip, sizeof(ip)) ||
-	    !take_number(&text, &number) || number > UINT16_MAX ||
-	    !port_parse(ip, (uint16_t)number, &opening.port))
+	    !take_port_number(&text, &number) ||
+	    !port_parse(ip, number, &opening.port) ||
+	    !take_before(&text, &opening) || *text != '\n')
 		return false;
 	*ret_opening = opening;
 	return true;
@@ -181,6 +210,8 @@ format(const struct opening *opening, char out[TEXT_MAX])
 {
 	char where[PORT_TEXT_MAX], *colon;
 	const char *ip = where;
+	size_t i;
+	int len;
 
 	port_format(&opening->port, where);
 	colon = strrchr(where, ':');
@@ -189,10 +220,14 @@ format(const struct opening *opening, char out[TEXT_MAX])
 		ip = where + 1;
 		colon[-1] = '\0';
 	}
-	return snprintf(out, TEXT_MAX, "%" PRId64 " %" PRId64 " %s %" PRId64
-	    " %s %u\n", opening->proc.pid, opening->proc.start_ticks,
+	len = snprintf(out, TEXT_MAX, "%" PRId64 " %" PRId64 " %s %" PRId64
+	    " %s %u %zu", opening->proc.pid, opening->proc.start_ticks,
 	    opening->proc.host, opening->signaled_ms, ip,
-	    (unsigned)opening->port.number);
+	    (unsigned)opening->port.number, opening->before_len);
+	for (i = 0; i < opening->before_len; i++)
+		len += snprintf(out + len, TEXT_MAX - (size_t)len, " %u",
+		    (unsigned)opening->before[i]);
+	return len + snprintf(out + len, TEXT_MAX - (size_t)len, "\n");
 }
 
 int
@@ -338,17 +373,42 @@ opening_left(const char *state_dir, size_t *at,
 	return rc;
 }
 
+bool
+opening_is_known(const struct opening *opening)
+{
+	return !IN6_IS_ADDR_UNSPECIFIED(&opening->port.ip);
+}
+
 /* Loopback is where Node opens one that is told no address. */
 static bool
-may_be_at(const struct opening *opening, const struct port *port)
+is_of_loopback(const struct port *port)
 {
 	const struct in6_addr *ip = &port->ip;
 
-	return port_is_in(port, &opening->port, 1) &&
-	    (!IN6_IS_ADDR_UNSPECIFIED(&opening->port.ip) ||
-	    IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LOOPBACK(ip) ||
+	return IN6_IS_ADDR_UNSPECIFIED(ip) || IN6_IS_ADDR_LOOPBACK(ip) ||
 	    (IN6_IS_ADDR_V4MAPPED(ip) &&
-	    (ip->s6_addr[12] == 127 || ip->s6_addr[12] == 0)));
+	    (ip->s6_addr[12] == 127 || ip->s6_addr[12] == 0));
+}
+
+static bool
+may_be_at(const struct opening *opening, const struct port *port)
+{
+	return port_is_in(port, &opening->port, 1) &&
+	    (opening_is_known(opening) || is_of_loopback(port));
+}
+
+bool
+opening_may_be_new(const struct opening *opening, const struct port *port)
+{
+	size_t i;
+
+	/* There may have been more than are told. */
+	if (opening_is_known(opening) || opening->before_len >= PORT_LIST_MAX)
+		return false;
+	for (i = 0; i < opening->before_len; i++)
+		if (opening->before[i] == port->number)
+			return false;
+	return is_of_loopback(port);
 }
 
 bool

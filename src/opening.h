@@ -29,9 +29,13 @@
 struct opening {
 	struct proc proc;	/* whose inspector */
 	struct port port;	/* where; of all addresses (in6addr_any): not
-				 * known yet, but the number, and that it is of
-				 * loopback */
+				 * known yet, but the number that it should
+				 * have, and that it is of loopback */
 	int64_t signaled_ms;	/* clock_utc_ms() */
+	/* The numbers of the ports where the process listened before that: none
+	 * of them is what was opened. */
+	uint16_t before[PORT_LIST_MAX];
+	size_t before_len;
 };
 
 struct opening_lock;
@@ -82,6 +86,14 @@ void opening_unlock(struct opening_lock **lock);
  */
 MUST int opening_left(const char *state_dir, size_t *at,
     char ret_app[STR_NAME_MAX + 1], struct err *err);
+
+/* Is it known where it opened? */
+bool opening_is_known(const struct opening *opening);
+
+/* While that is not known: may it be there, where its process listens now?  It
+ * may have another number than it should. */
+bool opening_may_be_new(const struct opening *opening,
+    const struct port *port);
 
 /* Did podprof open that inspector, for whatever app?  *ret_app is which.  False
  * if not, or if its process is gone. */

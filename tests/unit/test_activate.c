@@ -34,8 +34,32 @@ __wrap_clock_utc_ms(void)
 	return __real_clock_utc_ms() + ahead_ms;
 }
 
+/* So many times one that is there does not answer in time. */
+static int finds_in_vain;
+
 /* Ends in the moment after it was found; NULL: nobody does. */
 static struct closed_node *found_dying;
+
+/* Somebody else is there. */
+static int
+connect_to(uint16_t port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	return fd;
+}
+
+/* Where somebody else comes in the moment after it was found; 0: nobody. */
+static uint16_t found_joining;
+static int joined_fd;
 
 int __wrap_target_find(struct ws *ws, const char *inspector,
     int64_t deadline_ms, struct target *ret_target, struct err *err);
@@ -49,6 +73,14 @@ __wrap_target_find(struct ws *ws, const char *inspector,
 	const int rc = __real_target_find(
 	    ws, inspector, deadline_ms, ret_target, err);
 
+	if (rc == 0 && finds_in_vain > 0) {
+		finds_in_vain--;
+		return err_set(err, ERR_TARGET_TIMEOUT, "it does not answer");
+	}
+	if (rc == 0 && found_joining != 0) {
+		joined_fd = connect_to(found_joining);
+		found_joining = 0;
+	}
 	if (rc == 0 && found_dying != NULL) {
 		closed_node_stop(found_dying);
 		found_dying = NULL;
@@ -109,6 +141,7 @@ tear_down(void **state)
 	struct fixture *f = *state;
 
 	ahead_ms = 0;
+	finds_in_vain = 0;
 	if (f->node.pid != 0)
 		closed_node_stop(&f->node);
 	ws_free(&f->ws);
@@ -173,21 +206,28 @@ refuse(const struct fixture *f, enum err_code code, const char *text)
 	assert_null(activation);
 }
 
-/* Is something told of, for whoever comes next? */
-static bool
-is_told(const struct fixture *f)
+/* What is told of, for whoever comes next: 1, or 0 if nothing is. */
+static int
+told(const struct fixture *f, struct opening *opening)
 {
 	struct opening_lock *lock = NULL;
-	struct opening opening;
 	struct err err;
 	int rc;
 
 	assert_ok(opening_lock(f->dir, "shop", 0, &lock, &err), err);
 	assert_ok(opening_use(lock, &err), err);
-	rc = opening_read(lock, &opening, &err);
+	rc = opening_read(lock, opening, &err);
 	opening_unlock(&lock);
 	assert_true(rc >= 0);
-	return rc > 0;
+	return rc;
+}
+
+static bool
+is_told(const struct fixture *f)
+{
+	struct opening opening;
+
+	return told(f, &opening) > 0;
 }
 
 static void
@@ -334,27 +374,202 @@ a_handler_of_its_own(void **state)
 }
 
 static void
+say_hello(struct inspector *in, int fd, int n)
+{
+	(void)n;
+	inspector_read_head(in, fd);
+	inspector_answer(fd, 200, "hello");
+}
+
+/* What is told of the app as it is signalled: it should open at f->port, and
+ * listened at that number before; 0: nowhere. */
+static struct opening
+signaled(const struct fixture *f, uint16_t before)
+{
+	struct opening opening = { .signaled_ms = clock_utc_ms(),
+		.port.ip = in6addr_any, .port.number = f->port,
+		.before[0] = before, .before_len = before != 0 };
+	struct err err;
+
+	assert_ok(proc_of(f->node.pid, &opening.proc, &err), err);
+	return opening;
+}
+
+static void
+tell(const struct fixture *f, const struct opening *opening)
+{
+	struct opening_lock *lock = NULL;
+	struct err err;
+
+	assert_ok(opening_lock(f->dir, "shop", 0, &lock, &err), err);
+	assert_ok(opening_use(lock, &err), err);
+	assert_ok(opening_write(lock, opening, &err), err);
+	opening_unlock(&lock);
+}
+
+static void
+close_left(const struct fixture *f)
+{
+	struct err err;
+
+	assert_ok(activate_close(f->dir, "shop", &err), err);
+}
+
+static void
+open_late(const struct fixture *f, uint16_t port)
+{
+	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
+	await_open(port);
+	closed_node_hear(&f->node, "signal\n");
+}
+
+static void
 what_opens_late_is_closed(void **state)
 {
 	struct fixture *f = *state;
-	struct opening_lock *lock = NULL;
+	struct opening opening;
+
+	start_app_at(f, f->port);
+	opening = signaled(f, 0);
+	tell(f, &opening);
+	close_left(f);
+	assert_true(is_told(f));
+	open_late(f, f->port);
+	close_left(f);
+	assert_false(is_told(f));
+	assert_false(is_open(f->port));
+}
+
+/* [app] inspector names another port than the one where it opens. */
+static void
+what_opens_late_elsewhere_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t port = free_port();
+	struct opening opening;
+
+	start_app_at(f, port);
+	opening = signaled(f, f->port);
+	tell(f, &opening);
+	close_left(f);
+	assert_true(is_told(f));
+	open_late(f, port);
+	finds_in_vain = 1;
+	close_left(f);
+	/* It has not answered in time. */
+	assert_int_equal(finds_in_vain, 0);
+	assert_true(is_told(f));
+	assert_true(is_open(port));
+	close_left(f);
+	closed_node_hear(&f->node, "closed\n");
+	assert_false(is_told(f));
+	assert_false(is_open(port));
+}
+
+/* Once it was found it is not forgotten, whatever the time. */
+static void
+what_is_found_elsewhere_is_kept_in_mind(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t port = free_port();
+	struct opening opening;
+
+	start_app_at(f, port);
+	opening = signaled(f, 0);
+	tell(f, &opening);
+	open_late(f, port);
+	found_joining = port;
+	close_left(f);
+	assert_int_equal(found_joining, 0);
+	ahead_ms = ACTIVATE_LATE_MS + 1000;
+	close_left(f);
+	assert_true(is_told(f));
+	/* Nor if a capture comes meanwhile, which has no need of a signal. */
+	refuse(f, ERR_TARGET_REFUSED, "opens its inspector at");
+	assert_true(is_told(f));
+	assert_true(is_open(port));
+	(void)close(joined_fd);
+	close_left(f);
+	closed_node_hear(&f->node, "closed\n");
+	assert_false(is_told(f));
+	assert_false(is_open(port));
+}
+
+/* A capture that comes before anybody has closed it. */
+static void
+the_next_finds_it_elsewhere(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t port = free_port();
+	struct opening opening;
+
+	start_app_at(f, port);
+	opening = signaled(f, 0);
+	tell(f, &opening);
+	open_late(f, port);
+	refuse(f, ERR_TARGET_REFUSED, "opens its inspector at");
+	closed_node_hear(&f->node, "closed\n");
+	assert_false(is_told(f));
+	assert_false(is_open(port));
+	/* It is asked before the signal, after it, and once more: what does not
+	 * answer was still not open before the first one. */
+	opening = signaled(f, 0);
+	tell(f, &opening);
+	open_late(f, port);
+	finds_in_vain = 3;
+	refuse(f, ERR_TARGET_REFUSED, "opened no inspector");
+	assert_int_equal(finds_in_vain, 0);
+	assert_int_equal(told(f, &opening), 1);
+	assert_false(opening_is_known(&opening));
+	assert_int_equal(opening.before_len, 0);
+}
+
+/* It is asked for no more than that. */
+static void
+what_is_new_may_be_no_inspector(void **state)
+{
+	struct fixture *f = *state;
+	struct inspector web;
 	struct opening opening = { .signaled_ms = clock_utc_ms(),
 		.port.ip = in6addr_any, .port.number = f->port };
 	struct err err;
 
-	start_app_at(f, f->port);
-	assert_ok(proc_of(f->node.pid, &opening.proc, &err), err);
-	assert_ok(opening_lock(f->dir, "shop", 0, &lock, &err), err);
-	assert_ok(opening_use(lock, &err), err);
-	assert_ok(opening_write(lock, &opening, &err), err);
-	opening_unlock(&lock);
-	assert_ok(activate_close(f->dir, "shop", &err), err);
+	assert_ok(proc_self(&opening.proc, &err), err);
+	inspector_start(&web, say_hello);
+	tell(f, &opening);
+	close_left(f);
+	assert_int_equal(strncmp(web.request, "GET /json/list ", 15), 0);
 	assert_true(is_told(f));
-	assert_int_equal(kill(f->node.pid, SIGUSR1), 0);
-	await_open(f->port);
-	assert_ok(activate_close(f->dir, "shop", &err), err);
+	ahead_ms = ACTIVATE_LATE_MS + 1000;
+	close_left(f);
 	assert_false(is_told(f));
-	assert_false(is_open(f->port));
+	assert_true(is_open(web.port));
+	inspector_stop(&web);
+}
+
+static void
+what_was_open_elsewhere_stays_open(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t port = free_port();
+	struct opening opening;
+
+	start_app_at(f, port);
+	open_late(f, port);
+	opening = signaled(f, port);
+	tell(f, &opening);
+	close_left(f);
+	assert_true(is_told(f));
+	ahead_ms = ACTIVATE_LATE_MS + 1000;
+	close_left(f);
+	assert_false(is_told(f));
+	assert_true(is_open(port));
+	ahead_ms = 0;
+	/* Of a capture, too, and of what it leaves. */
+	refuse(f, ERR_TARGET_REFUSED, "or one open elsewhere");
+	close_left(f);
+	assert_true(is_told(f));
+	assert_true(is_open(port));
 }
 
 /* Of a user who has no Node: what is open counts only if it is his. */
@@ -435,14 +650,6 @@ the_port_is_free_again(void **state)
 	assert_true(activate_is_ours(activation));
 	activate_end(&activation, f->ws);
 	assert_false(is_open(f->port));
-}
-
-static void
-say_hello(struct inspector *in, int fd, int n)
-{
-	(void)n;
-	inspector_read_head(in, fd);
-	inspector_answer(fd, 200, "hello");
 }
 
 /* Nor is it where that is no inspector at all. */
@@ -611,20 +818,13 @@ static void
 not_while_somebody_works_there(void **state)
 {
 	struct fixture *f = *state;
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(f->port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
 	struct activation *activation;
 	struct err err;
 	int fd;
 
 	start_app_at(f, f->port);
 	activation = begin(f);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address,
-	    sizeof(address)), 0);
+	fd = connect_to(f->port);
 	activate_end(&activation, f->ws);
 	assert_true(is_open(f->port));
 	assert_true(is_told(f));
@@ -732,6 +932,11 @@ main(int argc, char *argv[])
 		WITH_APP(what_is_open_is_another_users),
 		WITH_APP(a_handler_of_its_own),
 		WITH_APP(what_opens_late_is_closed),
+		WITH_APP(what_opens_late_elsewhere_is_closed),
+		WITH_APP(what_is_found_elsewhere_is_kept_in_mind),
+		WITH_APP(the_next_finds_it_elsewhere),
+		WITH_APP(what_is_new_may_be_no_inspector),
+		WITH_APP(what_was_open_elsewhere_stays_open),
 		WITH_APP(the_port_is_anothers),
 		WITH_APP(the_port_is_free_again),
 		WITH_APP(the_port_is_a_strangers),

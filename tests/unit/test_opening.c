@@ -106,10 +106,41 @@ what_is_written_is_read(void **state)
 		assert_memory_equal(&read.port.ip, &opening.port.ip,
 		    sizeof(read.port.ip));
 		assert_int_equal(read.port.number, 9229);
+		assert_int_equal(read.before_len, 0);
 	}
 	/* A longer one before leaves nothing behind. */
 	assert_ok(opening_write(lock, NULL, &err), err);
 	assert_int_equal(opening_read(lock, &read, &err), 0);
+	opening_unlock(&lock);
+}
+
+/* Where the process listened before, up to the longest text there can be. */
+static void
+the_ports_before(void **state)
+{
+	static const size_t lens[] = { 1, PORT_LIST_MAX, 2, 0 };
+	struct fixture *f = *state;
+	struct opening opening = { .signaled_ms = INT64_MAX }, read;
+	struct opening_lock *lock = begin(f, "shop");
+	struct err err;
+	size_t i;
+
+	opening.proc.pid = opening.proc.start_ticks = INT64_MAX;
+	memset(opening.proc.host, 'h', sizeof(opening.proc.host) - 1);
+	assert_true(port_parse("2001:db8:1111:2222:3333:4444:5555:6666", 65535,
+	    &opening.port));
+	for (i = 0; i < PORT_LIST_MAX; i++)
+		opening.before[i] = (uint16_t)(UINT16_MAX - i);
+	for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		opening.before_len = lens[i];
+		assert_ok(opening_write(lock, &opening, &err), err);
+		memset(&read, 0xee, sizeof(read));
+		assert_int_equal(opening_read(lock, &read, &err), 1);
+		assert_int_equal(read.port.number, 65535);
+		assert_int_equal(read.before_len, lens[i]);
+		assert_memory_equal(read.before, opening.before,
+		    lens[i] * sizeof(read.before[0]));
+	}
 	opening_unlock(&lock);
 }
 
@@ -135,7 +166,28 @@ what_makes_no_sense_is_nothing(void **state)
 {
 	static const char *const texts[] = { "\n", "garbage", "1 2 3 4 5 6",
 		"1 2 host", "-", "1 2 host 3 127.0.0.1", "x y z",
-		"1 2 host 3 nowhere 9229\n" };
+		"1 2 host 3 nowhere 9229 0\n",
+		"1 2 host 3 127.0.0.1 65536 0\n",
+		/* The ports before: missing, */
+		"1 2 host 3 127.0.0.1 9229\n",
+		"1 2 host 3 127.0.0.1 9229\n0\n",
+		"1 2 host 3 127.0.0.1 9229 1\n",
+		"1 2 host 3 127.0.0.1 9229 2 80\n443\n",
+		/* cut off, */
+		"1 2 host 3 127.0.0.1 9229 0",
+		"1 2 host 3 127.0.0.1 9229 2 80 44",
+		/* too many, */
+		"1 2 host 3 127.0.0.1 9229 0 80\n",
+		"1 2 host 3 127.0.0.1 9229 1 80 443\n",
+		"1 2 host 3 127.0.0.1 9229 9223372036854775807 80\n",
+		"1 2 host 3 127.0.0.1 9229 99999999999999999999 80\n",
+		/* and none. */
+		"1 2 host 3 127.0.0.1 9229 none\n",
+		"1 2 host 3 127.0.0.1 9229 -1\n",
+		"1 2 host 3 127.0.0.1 9229 1 http\n",
+		"1 2 host 3 127.0.0.1 9229 1 80,\n",
+		"1 2 host 3 127.0.0.1 9229 1 -80\n",
+		"1 2 host 3 127.0.0.1 9229 1 65536\n" };
 	struct fixture *f = *state;
 	char app[STR_NAME_MAX + 1], text[2000];
 	struct opening_lock *lock;
@@ -158,6 +210,42 @@ what_makes_no_sense_is_nothing(void **state)
 		assert_int_equal(opening_left(f->dir, &at, app, &err), 0);
 		assert_false(opening_find(f->dir, &port, app, &opening));
 	}
+}
+
+/* As many ports before as are said, each of them the same. */
+static int
+read_ports(const struct fixture *f, size_t count, size_t said)
+{
+	char text[2000];
+	struct opening opening;
+	struct opening_lock *lock;
+	struct err err;
+	size_t i, len;
+	int rc;
+
+	len = (size_t)snprintf(text, sizeof(text),
+	    "1 2 host 3 127.0.0.1 9229 %zu", said);
+	for (i = 0; i < count; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, " 80");
+	(void)snprintf(text + len, sizeof(text) - len, "\nrubbish\n");
+	lock = begin(f, "shop");
+	put_text(f, "shop", text);
+	rc = opening_read(lock, &opening, &err);
+	opening_unlock(&lock);
+	return rc;
+}
+
+static void
+so_many_ports(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(read_ports(f, 0, 0), 1);
+	assert_int_equal(read_ports(f, PORT_LIST_MAX, PORT_LIST_MAX), 1);
+	assert_int_equal(read_ports(f, PORT_LIST_MAX - 1, PORT_LIST_MAX), 0);
+	assert_int_equal(read_ports(f, PORT_LIST_MAX, PORT_LIST_MAX - 1), 0);
+	assert_int_equal(
+	    read_ports(f, PORT_LIST_MAX + 1, PORT_LIST_MAX + 1), 0);
 }
 
 static void
@@ -332,6 +420,49 @@ an_address_is_found(void **state)
 	opening_unlock(&lock);
 }
 
+static bool
+may_be_new(const struct opening *opening, const char *ip, uint16_t number)
+{
+	struct port port;
+
+	assert_true(port_parse(ip, number, &port));
+	return opening_may_be_new(opening, &port);
+}
+
+/* What opened at another port than it should. */
+static void
+where_it_was_not_before(void **state)
+{
+	struct opening opening = opening_at(9229);
+	size_t i;
+
+	(void)state;
+	opening.before[0] = 80;
+	opening.before[1] = 443;
+	opening.before_len = 2;
+	assert_true(opening_is_known(&opening));
+	assert_false(may_be_new(&opening, "127.0.0.1", 9230));
+	opening.port.ip = in6addr_any;
+	assert_false(opening_is_known(&opening));
+	assert_true(may_be_new(&opening, "127.0.0.1", 9230));
+	assert_true(may_be_new(&opening, "127.1.2.3", 9230));
+	assert_true(may_be_new(&opening, "0.0.0.0", 9230));
+	assert_true(may_be_new(&opening, "::1", 9230));
+	assert_true(may_be_new(&opening, "::", 9230));
+	assert_false(may_be_new(&opening, "192.0.2.1", 9230));
+	assert_false(may_be_new(&opening, "2001:db8::1", 9230));
+	/* Whatever the address was. */
+	assert_false(may_be_new(&opening, "127.0.0.1", 80));
+	assert_false(may_be_new(&opening, "::1", 443));
+	/* It may have been one that is not told. */
+	for (i = 0; i < PORT_LIST_MAX; i++)
+		opening.before[i] = 80;
+	opening.before_len = PORT_LIST_MAX - 1;
+	assert_true(may_be_new(&opening, "127.0.0.1", 9230));
+	opening.before_len = PORT_LIST_MAX;
+	assert_false(may_be_new(&opening, "127.0.0.1", 9230));
+}
+
 static void
 a_state_that_cannot_be_used(void **state)
 {
@@ -362,10 +493,14 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_written_is_read,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_ports_before, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(only_its_owner_sees_it, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(what_makes_no_sense_is_nothing,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(so_many_ports, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(one_opens_at_a_time, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(the_last_one_knows, set_up,
@@ -376,6 +511,8 @@ main(void)
 		    tear_down),
 		cmocka_unit_test_setup_teardown(an_address_is_found, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(where_it_was_not_before,
+		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_state_that_cannot_be_used,
 		    set_up, tear_down),
 	};
