@@ -48,6 +48,14 @@ is_closed(const struct shield_sight *sight)
 	    shield_is_said(&sight->inspector);
 }
 
+/* podprof closes it as soon as the app goes on, which rows that were read before
+ * that do not say. */
+static bool
+is_outdated(const struct shield_sight *sight)
+{
+	return is_frozen(sight) && sight->inspector.up == 0 && !sight->is_since;
+}
+
 /* Nor does its silence before podprof opened it. */
 static bool
 is_premature(const struct shield_sight *sight)
@@ -89,6 +97,8 @@ need_life(const struct shield_sight *sight)
 		return need_health(sight);
 	if (!sight->inspector.is_fresh || is_premature(sight))
 		return SHIELD_INSPECTOR;
+	if (is_outdated(sight))
+		return SHIELD_ROWS;
 	return is_closed(sight) ? need_health(sight) : 0;
 }
 

@@ -47,6 +47,7 @@ struct shielded {
 	struct asker health, inspector;
 	struct job_shield rows;
 	int64_t read_ms;	/* clock_mono_ms(); -1: never */
+	int64_t began_ms;	/* to be read, the last time; -1: never */
 	int64_t wanted_ms;	/* since when they are to be read; -1: not */
 };
 
@@ -103,7 +104,7 @@ shielded_init(struct shielded *shielded, struct shield *shield,
     const struct conf_app *app, struct err *err)
 {
 	shielded->app = app;
-	shielded->read_ms = shielded->wanted_ms = -1;
+	shielded->read_ms = shielded->began_ms = shielded->wanted_ms = -1;
 	asker_init(&shielded->health, shield, true);
 	asker_init(&shielded->inspector, shield, false);
 	if (app->health_url[0] != '\0' && http_url_parse(app->health_url,
@@ -331,6 +332,7 @@ run_reader(void *arg)
 	struct shield *shield = arg;
 	struct shielded *shielded;
 	struct job_shield rows;
+	int64_t began_ms;
 
 	(void)pthread_mutex_lock(&shield->lock);
 	while (!shield->quit) {
@@ -341,11 +343,13 @@ run_reader(void *arg)
 			continue;
 		}
 		rows = shielded->rows;
+		began_ms = clock_mono_ms();
 		shield->is_reading = true;
 		(void)pthread_mutex_unlock(&shield->lock);
 		read_rows(&shield->seat, shielded->app->name, &rows);
 		(void)pthread_mutex_lock(&shield->lock);
 		shielded->rows = rows;
+		shielded->began_ms = began_ms;
 		shielded->read_ms = clock_mono_ms();
 		shielded->wanted_ms = -1;
 		shield->is_reading = false;
@@ -431,16 +435,17 @@ sight_of(const struct shielded *shielded)
 	const int64_t now_ms = clock_mono_ms();
 	const int64_t wait_ms = shielded->read_ms >= 0 ? SHIELD_ROWS_WAIT_MS
 	    : SHIELD_ROWS_FIRST_MS;
+	/* Old, or never read, they count where nothing better is to be had. */
+	const bool is_best = shielded->wanted_ms >= 0 &&
+	    now_ms - shielded->wanted_ms >= wait_ms;
 
 	return (struct shield_sight){
 		.app = shielded->app,
-		/* Old, or never read, they count where nothing better is to
-		 * be had. */
-		.is_fresh = (shielded->read_ms >= 0 &&
-		    now_ms - shielded->read_ms < SHIELD_ROWS_MS) ||
-		    (shielded->wanted_ms >= 0 &&
-		    now_ms - shielded->wanted_ms >= wait_ms),
+		.is_fresh = is_best || (shielded->read_ms >= 0 &&
+		    now_ms - shielded->read_ms < SHIELD_ROWS_MS),
 		.rows = shielded->rows,
+		.is_since = is_best ||
+		    shielded->began_ms > shielded->inspector.answered_ms,
 		.health = reply_of(&shielded->health, now_ms),
 		.inspector = reply_of(&shielded->inspector, now_ms),
 	};
@@ -682,6 +687,7 @@ static void
 find(struct shield *shield, struct shielded *shielded, int64_t deadline_ms)
 {
 	if (shielded->wanted_ms >= 0) {
+		shielded->began_ms = clock_mono_ms();
 		read_rows(&shield->seat, shielded->app->name, &shielded->rows);
 		shielded->read_ms = clock_mono_ms();
 		shielded->wanted_ms = -1;

@@ -61,6 +61,8 @@ struct shield_sight {
 	const struct conf_app *app;
 	bool is_fresh;		/* what the rows say: */
 	struct job_shield rows;
+	bool is_since;		/* they were read since the inspector's reply
+				 * came, or cannot be */
 	struct shield_reply health;	/* [app] health_url */
 	struct shield_reply inspector;	/* GET /json/version there */
 };

@@ -39,7 +39,8 @@ set_up_app(void **state)
 	(void)set_up(state);
 	site.apps[0].health_url = "http://127.0.0.1:1/";
 	sights = known_after = 0;
-	seen = (struct shield_sight){ .is_fresh = true, .health = good,
+	seen = (struct shield_sight){ .is_fresh = true, .is_since = true,
+		.health = good,
 		.inspector = none };
 	return 0;
 }
@@ -217,7 +218,8 @@ a_refusal_before_the_capture_proves_nothing(void **state)
 	seen.rows.unready_until_ms = seen.rows.alive_until_ms;
 	seen.inspector = bad;
 	seen.inspector.age_ms = 900;
-	seen.inspector.asked_ago_ms = 901;
+	/* So long before that no pause of ours makes it one since then. */
+	seen.inspector.asked_ago_ms = 60901;
 	probe("/livez", "app");
 	assert_int_equal(needed, SHIELD_INSPECTOR);
 	assert_int_equal(call.answer.kind, ANSWER_WAIT);
@@ -226,7 +228,7 @@ a_refusal_before_the_capture_proves_nothing(void **state)
 	assert_int_equal(call.answer.status, 200);
 	/* Where there is no other to be had, it is none. */
 	seen.inspector = bad;
-	seen.inspector.asked_ago_ms = 901;
+	seen.inspector.asked_ago_ms = 60901;
 	probe("/livez", "app");
 	call.request->wait.deadline_ms = clock_mono_ms();
 	resume_call();
@@ -242,6 +244,31 @@ a_refusal_before_the_capture_proves_nothing(void **state)
 	seen.rows.since_ms = clock_utc_ms() - 300;
 	seen.inspector = good;
 	seen.inspector.asked_ago_ms = 901;
+	expect_good("/livez", "heap snapshot in progress: the app is frozen");
+}
+
+/* podprof has closed the inspector, and the rows that are known are from before
+ * the thaw. */
+static void
+a_refusal_after_the_rows_were_read_proves_nothing(void **state)
+{
+	(void)state;
+	seen.rows.since_ms = clock_utc_ms() - 5000;
+	seen.rows.alive_until_ms = clock_utc_ms() + 60000;
+	seen.rows.unready_until_ms = seen.rows.alive_until_ms;
+	seen.inspector = bad;
+	seen.is_since = false;
+	probe("/livez", "app");
+	assert_int_equal(needed, SHIELD_ROWS);
+	assert_int_equal(call.answer.kind, ANSWER_WAIT);
+	seen.is_since = true;
+	seen.rows.unready_until_ms = clock_utc_ms();
+	resume_call();
+	assert_int_equal(call.answer.status, 200);
+	/* A sign of life is one, whenever. */
+	seen.rows.unready_until_ms = seen.rows.alive_until_ms;
+	seen.is_since = false;
+	seen.inspector = good;
 	expect_good("/livez", "heap snapshot in progress: the app is frozen");
 }
 
@@ -390,6 +417,7 @@ main(void)
 		TEST(in_the_end_what_there_is_counts),
 		TEST(a_frozen_app_lives_by_its_inspector),
 		TEST(a_refusal_before_the_capture_proves_nothing),
+		TEST(a_refusal_after_the_rows_were_read_proves_nothing),
 		TEST(what_podprof_lacks_is_told),
 		TEST(after_the_thaw_it_has_a_moment),
 		TEST(after_the_thaw_a_closed_inspector_proves_nothing),
