@@ -14,6 +14,9 @@ const POLL_PAUSE_MS = 50;		// between two answers about one job
 const REFRESH_MS = 10000;		// of the list, for what others begin
 const REFRESH_BUSY_MS = 2000;		// while some running jobs have no poll
 const RETRY_MAX_MS = 15000;
+// Between looks that tell nothing: first while podprof still shares an answer
+// that came too late for the one before.
+const LOOK_AGAIN_MS = [900, 2000, 4000];
 const ORDER_FOR_MS = 120000;		// so long an order is sent again
 const TICK_MS = 500;
 const PAGE_JOBS = 50;
@@ -306,6 +309,7 @@ async function callOrTell(path, options) {
 
 function askToken(problem) {
 	stopAll();
+	lookControl?.abort();
 	const wasThere = token !== null;
 	keepToken(null);
 	$('confirm').close();
@@ -452,16 +456,18 @@ function showCost() {
 }
 
 function showWorkers({ workers }) {
+	setText($('target-workers'), workers === null ? 'not known' :
+		workers.length === 0 ? 'none' : workers.map(({ id, title }) =>
+			title || id).join(', '));
+	// Whoever has chosen one has it still if nothing is known just now.
+	if (workers === null)
+		return;
 	const select = $('worker');
 	const chosen = select.value;
-	const known = workers ?? [];
-	setText($('target-workers'), workers === null ? 'not known' :
-		known.length === 0 ? 'none' : known.map(({ id, title }) =>
-			title || id).join(', '));
 	select.replaceChildren(make('option', { value: '' }, 'main thread'),
-		...known.map(({ id, title }) =>
+		...workers.map(({ id, title }) =>
 			make('option', { value: id }, title || `worker ${id}`)));
-	if (known.some(({ id }) => id === chosen))
+	if (workers.some(({ id }) => id === chosen))
 		select.value = chosen;
 }
 
@@ -486,24 +492,56 @@ function showTarget(data) {
 		'for a capture, where the configuration says so (activate).');
 }
 
-async function look() {
+let lookControl = null;
+
+async function askTarget(signal) {
 	const section = $('target');
 	section.setAttribute('aria-busy', 'true');
 	try {
-		const reply = await call('target');
-		if (reply.ok) {
-			showTarget(reply.data);
-			learnRole(reply.headers.get('X-Podprof-Role'));
-		} else {
-			setText($('target-note'), reply.words);
-		}
-	} catch (fault) {
-		if (fault instanceof Lost)
-			setText($('target-note'), fault.message);
-		else if (!(fault instanceof NoToken))
-			throw fault;
+		return await call('target', { signal });
 	} finally {
-		section.setAttribute('aria-busy', 'false');
+		if (!signal.aborted)
+			section.setAttribute('aria-busy', 'false');
+	}
+}
+
+/*
+ * podprof answers in time even if the app does not: such an answer tells
+ * nothing, and what the app says a moment later is there for who asks again.
+ */
+async function lookUntilKnown(signal) {
+	let shown = '';
+	for (const ms of [0, ...LOOK_AGAIN_MS]) {
+		await sleep(ms, signal);
+		const { ok, data, words, headers } = await askTarget(signal);
+		if (!ok) {
+			setText($('target-note'), words);
+			return;
+		}
+		// What is no news is not written again under who reads it.
+		const text = JSON.stringify(data);
+		if (text !== shown)
+			showTarget(data);
+		shown = text;
+		learnRole(headers.get('X-Podprof-Role'));
+		if (data.node !== null || data.pid !== null)
+			return;
+	}
+}
+
+// Whoever looks anew begins anew.
+async function look() {
+	lookControl?.abort();
+	lookControl = new AbortController();
+	const { signal } = lookControl;
+	try {
+		await lookUntilKnown(signal);
+	} catch (fault) {
+		if (signal.aborted || fault instanceof NoToken)
+			return;
+		if (!(fault instanceof Lost))
+			throw fault;
+		setText($('target-note'), fault.message);
 	}
 }
 
@@ -530,21 +568,21 @@ function makeCell(label, ...children) {
 }
 
 /*
- * How far a running job is, and in words; part null: nobody knows.
+ * How far a running job is, and in words; part null: nobody knows.  goneMs: how
+ * long its phase has lasted.
  */
-function progressOf(job) {
+function progressOf(job, goneMs) {
 	const { done, total, bytes, estimated } = job.progress;
 	const came = bytes > 0 ? showBytes(bytes) : '';
 	if (job.state === 'queued')
 		return { part: null, words: '' };
 	if (!isSnapshot(job)) {
 		const wholeMs = job.options.durationMs;
-		const gone = serverNow() - Date.parse(job.startedAt);
 		if (job.phase === 'writing' || job.phase === 'finishing')
 			return { part: 1, words: came };
 		if (job.phase !== 'profiling' || !(wholeMs > 0))
 			return { part: null, words: '' };
-		const ms = Math.min(Math.max(gone, 0), wholeMs);
+		const ms = Math.min(Math.max(goneMs, 0), wholeMs);
 		return { part: ms / wholeMs, words:
 			`${Math.floor(ms / 1000)} of ${wholeMs / 1000} s` };
 	}
@@ -565,6 +603,10 @@ class Row {
 	constructor(job) {
 		this.since = performance.now();
 		this.part = 0;
+		this.phase = null;
+		this.phaseSince = 0;
+		this.seenAt = -Infinity;
+		this.isLate = false;
 		this.frozenSince = null;
 		this.isOpen = false;
 		this.title = make('strong', {});
@@ -612,6 +654,7 @@ class Row {
 
 	update(job) {
 		this.job = job;
+		this.seePhase();
 		const title = upper(kindOf(job));
 		setText(this.title, job.options.worker === undefined ? title :
 			`${title}, worker ${job.options.worker}`);
@@ -640,6 +683,26 @@ class Row {
 			setText(this.file, isFinal(job) ? 'none' : 'not yet');
 	}
 
+	// A new phase has just begun, but where nobody looked for long: before
+	// the row was there, or while the page was hidden.
+	seePhase() {
+		const now = performance.now();
+		if (this.phase !== this.job.phase) {
+			this.isLate = now - this.seenAt > REFRESH_MS;
+			this.phaseSince = now;
+		}
+		this.phase = this.job.phase;
+		this.seenAt = now;
+	}
+
+	// How long the phase has lasted; where nobody saw it begin, at most as
+	// long as the job, which has to find the app first.
+	goneMs() {
+		const seenMs = performance.now() - this.phaseSince;
+		return this.isLate ? Math.max(seenMs,
+			serverNow() - Date.parse(this.job.startedAt)) : seenMs;
+	}
+
 	// What moves by itself.
 	tick() {
 		const { job } = this;
@@ -650,7 +713,8 @@ class Row {
 		} else {
 			this.bar.setAttribute('aria-label',
 				`Progress of ${nameOf(job)}`);
-			const { part, words } = progressOf(job);
+			const { part, words } = progressOf(job,
+				this.goneMs());
 			// Never back, whatever the clocks say.
 			this.part = Math.max(this.part, part ?? 0);
 			if (part === null)

@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 
 const [playwright, executablePath, axeFile] = process.argv.slice(2);
 const { chromium } = (await import(pathToFileURL(playwright))).default;
-const ACTION_MS = 10000;
+const ACTION_MS = 60000;
 
 // --- what runs in the page --------------------------------------------------
 
@@ -232,7 +232,8 @@ const VERBS = {
 	visible: (selector) => page.locator(selector).first().isVisible(),
 	text: (selector) => page.locator(selector).first().innerText(),
 
-	click: (selector) => page.locator(selector).first().click(),
+	click: (selector, timeout = ACTION_MS) =>
+		page.locator(selector).first().click({ timeout }),
 	fill: (selector, value) => page.locator(selector).first().fill(value),
 	choose: (selector, value) =>
 		page.locator(selector).first().selectOption(value),

@@ -424,6 +424,15 @@ class StallEvaluate(Behaviour):
         session.stall()
 
 
+class HoldEvaluate(Behaviour):
+    """Right, but tells nothing of itself until its hold is set."""
+
+    def on_evaluate(self, session, command):
+        self.started.set()
+        self.wait_for_hold(session)
+        super().on_evaluate(session, command)
+
+
 class GarbageEvaluate(Behaviour):
     def on_evaluate(self, session, command):
         session.send_frame(b'{"id":' + str(command["id"]).encode() +
@@ -881,14 +890,15 @@ class NonsenseFork(Meeting):
 BEHAVIOURS = {cls.__name__: cls for cls in (
     Behaviour, StallList, CloseList, GarbageList, NotHttp, HugeList, EmptyList,
     HiddenList, StallUpgrade, RefuseUpgrade, WrongAccept, StallEvaluate,
-    GarbageEvaluate, FactsNoJson, ErrorReply, WrongId, StallSnapshot,
-    StallMidSnapshot, CloseMidChunk, CloseFrame, TruncatedSnapshot,
-    EmptySnapshot, GarbageSnapshot, ChunkNoText, HugeControl, EndlessChunk,
-    Deep, ErrorProfile, NoProfile, CloseInProfile, StallProfileStop,
-    TruncatedProfile, BytePieces, Fragments, Pings, Strangers, KeysReversed,
-    Large, Big, Stepwise, Meeting, GarbageCopy, EndlessCopy, HalfCopy,
-    SilentCopy, BabblingCopy, LyingCopy, CrashingCopy, StuckCopy, SpentCopy,
-    VanishingCopy, NoFork, NoAddon, NoMeeting, NonsenseFork)}
+    HoldEvaluate, GarbageEvaluate, FactsNoJson, ErrorReply, WrongId,
+    StallSnapshot, StallMidSnapshot, CloseMidChunk, CloseFrame,
+    TruncatedSnapshot, EmptySnapshot, GarbageSnapshot, ChunkNoText,
+    HugeControl, EndlessChunk, Deep, ErrorProfile, NoProfile, CloseInProfile,
+    StallProfileStop, TruncatedProfile, BytePieces, Fragments, Pings,
+    Strangers, KeysReversed, Large, Big, Stepwise, Meeting, GarbageCopy,
+    EndlessCopy, HalfCopy, SilentCopy, BabblingCopy, LyingCopy, CrashingCopy,
+    StuckCopy, SpentCopy, VanishingCopy, NoFork, NoAddon, NoMeeting,
+    NonsenseFork)}
 
 
 class Inspector:
