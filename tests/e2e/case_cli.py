@@ -15,8 +15,8 @@ import threading
 import time
 
 from case_methods import POOR
-from harness import (SERVICE, App, Site, check, equal, filled, matches, once,
-                     tmpfs, until)
+from harness import (SERVICE, App, Failed, Site, check, equal, error_is,
+                     filled, matches, once, seconds_between, tmpfs, until)
 
 ESCAPE = "\033"
 CUT = 100, 1 << 20, 3 << 20
@@ -246,9 +246,12 @@ def _(run):
                     r"\n *[+-][0-9,]+ +[+-][0-9,]+ ", "a class that changed")
             matches(desk.run("show", short).stdout,
                     r"(?m)^kind +heap-snapshot$", "show")
-            equal(desk.json("target")["pid"], app.pid, "pid")
-            matches(desk.run("target").stdout, r"(?m)^method +stream: would",
-                    "target")
+            # On a busy machine a look may be too late to tell anything.
+            equal(until(lambda d=desk: d.json("target")["pid"], 30,
+                        "the pid is known", 0.2), app.pid, "pid")
+            until(lambda d=desk: re.search(
+                r"(?m)^method +stream: would", d.run("target").stdout), 30,
+                "target tells of the methods", 0.2)
             matches(desk.run("jobs").stdout.split("\n")[1],
                     rf"^{ids[-1]}  heap-profile +succeeded .*  -  ",
                     "the newest")
@@ -334,7 +337,7 @@ def _(run):
                                    text=True)
         equal(waiting.stderr.readline(), "podprof: writing\n", "phase")
         waiting.send_signal(signal.SIGTERM)
-        out, err = waiting.communicate(timeout=10)
+        out, err = waiting.communicate(timeout=60)
         equal((waiting.returncode, out), (1, ""), "exit status, output")
         matches(err, f"(?m)^  podprof get {job_id}", "the way back")
         # And back.
@@ -379,6 +382,25 @@ def _(run):
         check(ESCAPE not in screen.text, screen.text)
 
 
+def has_refused(desk):
+    """A snapshot that the memory guard does not allow.  A busy machine may
+    not know that in time: then it is the error of a job, which is removed."""
+    site, app = desk.site, desk.app
+    try:
+        desk.refused(4, "(?s)limit of 200 MB.*take ... --force", "take",
+                     "heap-snapshot")
+        return True
+    except Failed:
+        left = site.jobs(app)
+        if not left:
+            raise
+    for job in left:
+        error_is(site.wait_job(app, job["id"]), "space", "limit of 200 MB")
+        until(lambda i=job["id"]: site.papi(app, f"jobs/{i}", "DELETE").status
+              == 204, 10, "the job is removed")
+    return False
+
+
 @once("the tool: what is refused, and what went wrong, each with its status")
 def _(run):
     with started(run, fakes=4) as site:
@@ -397,7 +419,7 @@ def _(run):
         began = time.monotonic()
         Desk(site, app, "http://127.0.0.1:1").refused(1, "reached", "take",
                                                       "heap-snapshot")
-        check(time.monotonic() - began < 5, "it was waited for")
+        check(time.monotonic() - began < 20, "it was waited for")
         Desk(site, app, "ftp://h").refused(2, "http", "jobs")
         desk.refused(2, "--duration: a heap-snapshot has", "take",
                      "heap-snapshot", "--duration", "1s")
@@ -420,8 +442,7 @@ def _(run):
                 r"(?m)^inspector .*, does not answer: does the app run, .*"
                 "podprof check", "target")
         desk = far(site, poor)
-        desk.refused(4, "(?s)limit of 200 MB.*take ... --force", "take",
-                     "heap-snapshot")
+        until(lambda: has_refused(desk), 60, "refused at once")
         equal(site.jobs(poor), [], "jobs")
         desk.run("take", "heap-snapshot", "--force", "-o", "forced")
         desk = far(site, bad)
@@ -462,20 +483,25 @@ def filled_but(path, bytes_free):
 
 @once("the tool: sweep removes what has expired, where no pool does")
 def _(run):
-    site = Site(run, None, fakes=1, conf={"limits": {"keep": "1s"}})
+    site = Site(run, None, fakes=1, conf={"limits": {"keep": "2h"}})
     try:
         app = site.fake()
         desk = Desk(site, app)
         done = desk.run("take", "heap-snapshot")
         check(desk.file(done.stdout).exists(), done.stdout)
         name = site.files()[0]
-        swept = until(lambda: (lambda found: found if found["removed"] else
-                               None)(desk.json("sweep")), 20, "it expires")
+        job = desk.json("jobs")["jobs"][0]
+        equal(seconds_between(job["finishedAt"], job["expiresAt"]), 7200,
+              "keep")
+        equal(desk.json("sweep")["removed"], [], "removed before")
+        site.sql("UPDATE jobs SET expires_at_ms = 1")
+        swept = desk.json("sweep")
         equal([row["name"] for row in swept["removed"]], [name], "removed")
         equal(swept["left"], {"files": 0, "size": 0}, "left")
         equal(site.files(), [], "files")
         matches(desk.run("sweep").stdout, "^0 files removed", "sweep")
-        job = desk.json("jobs")["jobs"][0]
+        equal([row["id"] for row in desk.json("jobs")["jobs"]], [job["id"]],
+              "rows that stay")
         desk.refused(3, "", "get", job["id"], "-o", "again")
         check(pathlib.Path(site.state / "podprof.db").stat().st_uid ==
               SERVICE, "the database is root's")

@@ -12,8 +12,8 @@ import time
 
 import kustomize
 import yaml
-from harness import (SANITIZER, TOP, Failed, check, check_artifact, children,
-                     equal, matches, deploy, until)
+from harness import (SANITIZER, TOP, Failed, check, check_artifact, equal,
+                     matches, deploy, until)
 from pod import ADDRESS, Pod, containerfile, image_in_place, image_of_app
 
 MANIFESTS = TOP / "conf/kubernetes"
@@ -182,16 +182,30 @@ def states(pids):
     return found
 
 
+def zombies(container):
+    return [f"{status['Name']} {pid}, child of {status['PPid']}"
+            for pid, status in states(container.processes()).items()
+            if status["State"][0] == "Z"]
+
+
+def await_reaped(container):
+    """Who has just ended may not have been waited for yet."""
+    try:
+        until(lambda: not zombies(container), 20, "nobody is left unreaped")
+    except Failed as failed:
+        raise Failed(f"{failed}: {zombies(container)}") from failed
+
+
 def check_rights(container):
     """No process of it has a right that it does not need."""
     uid = str(container.manifest["securityContext"]["runAsUser"])
+    await_reaped(container)
     seen = states(container.processes())
-    for pid, status in seen.items():
+    for status in seen.values():
         equal(set(status["Uid"].split()), {uid}, f"user of {status['Name']}")
         for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             equal(int(status[name], 16), 0, f"{name} of {status['Name']}")
         equal(status["NoNewPrivs"].strip(), "1", "NoNewPrivs")
-        check(status["State"][0] != "Z", f"zombie {pid} {status['Name']}")
     return {status["Name"] for status in seen.values()}
 
 
@@ -239,7 +253,7 @@ def start(pod, **env):
         lines.append(next(line for line in done.stderr.splitlines()
                           if line.startswith(f"{role}:{role}:")))
     pod.write_secret("podprof-tokens", tokens="\n".join(lines) + "\n")
-    until(lambda: pod.ask(f"{PROBES}/readyz")[0] == 200, 10,
+    until(lambda: pod.ask(f"{PROBES}/readyz")[0] == 200, 60,
           "ready, now that there are tokens")
     return tokens
 
@@ -333,26 +347,17 @@ def survive(pod, token):
     until(lambda: lived(pids_of(pod.podprof, "podprof.fcgi")[0]) > 6, 20,
           "the pool is no new one")
     url = begin_job(pod, token, "getCpuProfile?duration=4000")
-    until(lambda: pids_of(pod.podprof, "podprof-capture"), 10, "it runs")
+    until(lambda: pids_of(pod.podprof, "podprof-capture"), 60, "it runs")
     old = pids_of(pod.podprof, "podprof.fcgi")
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     until(lambda: pod.ask(f"{PROBES}/readyz")[0] == 200 and
-          pids_of(pod.podprof, "podprof.fcgi") != old, 10, "a new pool")
+          pids_of(pod.podprof, "podprof.fcgi") != old, 60, "a new pool")
     matches(pod.podprof.text(), "pool was ended by signal 9 and is started "
             "again", "log")
     job = until(lambda: over(pod, token, url), 30, "the job is over")
     equal(job["state"], "succeeded", f"state, {job['error']}")
-    try:
-        until(lambda: not zombies(pod), 20, "nobody is left unreaped")
-    except Failed as failed:
-        raise Failed(f"{failed}: {zombies(pod)}") from failed
-
-
-def zombies(pod):
-    return [f"{status['Name']} {pid}, child of {status['PPid']}"
-            for pid, status in states(pod.podprof.processes()).items()
-            if status["State"][0] == "Z"]
+    await_reaped(pod.podprof)
 
 
 def lived(pid):
@@ -407,9 +412,9 @@ def _(run):
         token = start(pod, PODPROF_APP_SHOP_METHOD="stream",
                       PODPROF_APP_SHOP_DRAIN="3s")["operator"]
         for name in ("livenessProbe", "readinessProbe"):
-            until(lambda: pod.app.probe(name)[0], 10, f"{name} passes")
+            until(lambda: pod.app.probe(name)[0], 60, f"{name} passes")
         url = begin_job(pod, token)
-        until(lambda: not pod.app.probe("readinessProbe")[0], 5, "not ready")
+        until(lambda: not pod.app.probe("readinessProbe")[0], 20, "not ready")
         probes = []
         job = until(lambda: watched(pod, token, url, probes), 60, "it is over")
         equal(job["state"], "succeeded", f"state, {job['error']}")
@@ -459,10 +464,12 @@ def _(run):
 def leased(pod, token, url, lease, seen):
     """over(), and a look whether there is a lease, with which the probe must
     pass."""
+    job = over(pod, token, url)
+    # After that: it outlives the job by some seconds, so that none is missed.
     if lease.exists() and not seen.is_set():
         equal(pod.app.probe("livenessProbe"), (True, ""), "a frozen app")
         seen.set()
-    return over(pod, token, url)
+    return job
 
 
 @deploy("a pod as overlays/activation has it: no inspector before, nor after")
@@ -474,7 +481,7 @@ def _(run):
         for tail in ("takeMemorySnapshot", "getCpuProfile?duration=500"):
             job = finish_job(pod, token, tail)
             equal(job["state"], "succeeded", f"{tail}: {job['error']}")
-            until(lambda: pod.ask("http://127.0.0.1:9229/json")[0] == 0, 10,
+            until(lambda: pod.ask("http://127.0.0.1:9229/json")[0] == 0, 60,
                   "the inspector is closed")
         check_rights(pod.podprof)
     finally:

@@ -93,7 +93,7 @@ def _(site):
     for tail in ("getMemorySnapshot", f"getMemorySnapshot?job={job_id}"):
         site.papi(app, tail).papi_error(404, None, "not-found", "cancel")
     # The app is frozen for as long as V8 likes; the bytes go before.
-    until(lambda: not site.files_of(job_id), 10, "its file is away", 0.1)
+    until(lambda: not site.files_of(job_id), 30, "its file is away", 0.1)
     app.release()
     removed(site, app, job_id)
 
@@ -168,7 +168,7 @@ def _(site):
     canceled(delete(site, app, job_id), job_id)
     app.behave()
     reply = until(lambda: (lambda r: r if r.status != 409 else None)(
-        site.papi(app, "takeMemorySnapshot")), 5, "the app is free", 0.1)
+        site.papi(app, "takeMemorySnapshot")), 15, "the app is free", 0.1)
     equal(site.wait_job(app, reply.expect(200)["X-Job-Id"])["state"],
           "succeeded", "state")
     removed(site, app, job_id)

@@ -14,11 +14,15 @@ from harness import (APP, EXCHANGE, FINAL, App, Failed, Site, as_user, busy,
                      check, check_artifact, check_whole, children, equal,
                      error_is, fork, in_parallel, matches, once, real,
                      run_reader, tmpfs, until)
-from stress import ControlGroup, Load, settled
+from stress import ControlGroup, Load, settled, vitals
 
 MIB = 1 << 20
-# The app serves again within so many seconds, whatever became of podprof.
+# The app serves again within so many seconds, whatever became of podprof; and
+# so many more if its watchdog has to see that it hangs.
 SERVES_WITHIN = 10
+SEEN_WITHIN = 5
+# Who has nothing to do with the app any more may take its time.
+ENDS_WITHIN = 40
 # How often a copy is forked before another method is tried.
 FORKS = 3
 
@@ -72,8 +76,25 @@ def copies(app):
     return found
 
 
-def copy_of(app, within=20):
-    return until(lambda: copies(app), within, "a copy is there", 0.001)[0]
+def handles(pid, number):
+    """Has the process a handler for this signal?  A copy's is there once it
+    is ready for anything."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text(
+                ).splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def copy_at_work(watch, known=()):
+    """The pid of a copy that is none of those that are known; None if the
+    capture was over before one was seen."""
+    def look():
+        return [pid for pid in copies(watch.app) if pid not in known and
+                handles(pid, signal.SIGALRM)] or watch.is_over()
+    found = until(look, 60, "a copy is there and at work", 0.001)
+    return None if found is True else found[0]
 
 
 def nothing_left(site, app, within=SERVES_WITHIN, job_id=""):
@@ -88,8 +109,8 @@ def nothing_left(site, app, within=SERVES_WITHIN, job_id=""):
             "no child of the app is left, alive or dead")
     is_gone(lambda: not [name for name in site.exchanged() if job_id in name],
             "exchange_dir is empty again")
-    is_gone(lambda: not site.captures(job_id) + site.watchdogs(job_id),
-            "no podprof-capture and no watchdog is left")
+    until(lambda: not site.captures(job_id) + site.watchdogs(job_id),
+          ENDS_WITHIN, "no podprof-capture and no watchdog is left", 0.05)
 
 
 # As it should be.
@@ -103,7 +124,8 @@ def five_in_a_row(run, node):
             jobs = [whole_by(site, "load") for _ in range(5)]
             until(lambda: not site.exchanged() and not site.captures(), 20,
                   "all is over")
-            equal(settled(app.pid), before, "what the app holds")
+            until(lambda: vitals(app.pid) == before, 60, "the app holds what "
+                  f"it did: {before}, not {settled(app.pid)}", 0.1)
         load.check()
         for job in jobs:
             good, line = check_artifact(run, bytes_of(site, "load", job),
@@ -159,17 +181,22 @@ def compare_with_own(run, node):
         # Code that either is the first to use is there from now on.
         whole_by(site, "load")
         own_snapshot()
-        job = whole_by(site, "load")
-        own = own_snapshot()
-        taken = app.dir / "taken.heapsnapshot"
-        taken.write_bytes(bytes_of(site, "load", job))
-        nodes = [read_by_devtools(run, path)["nodes"]
-                 for path in (own, taken)]
-        print(f"# Node {node}: {nodes[0]} nodes by itself, {nodes[1]} by fork")
+        # The app may do more than usual between the two, though not always.
+        for _ in range(3):
+            job = whole_by(site, "load")
+            own = own_snapshot()
+            taken = app.dir / "taken.heapsnapshot"
+            taken.write_bytes(bytes_of(site, "load", job))
+            nodes = [read_by_devtools(run, path)["nodes"]
+                     for path in (own, taken)]
+            print(f"# Node {node}: {nodes[0]} nodes by itself, {nodes[1]} by "
+                  "fork")
+            equal(count_classes(taken.read_bytes(), ["Kept"]),
+                  {"Kept": json.loads(app.get("/counts"))["kept"]}, "objects")
+            if abs(nodes[0] - nodes[1]) <= nodes[0] / 1000:
+                break
         check(abs(nodes[0] - nodes[1]) <= nodes[0] / 1000,
               f"{nodes[1]} nodes, but {nodes[0]} by the app itself")
-        equal(count_classes(taken.read_bytes(), ["Kept"]),
-              {"Kept": json.loads(app.get("/counts"))["kept"]}, "objects")
         customers = int(sample.get("/").split()[0])
         job = whole_by(site, "sample")
         equal(count_classes(bytes_of(site, "sample", job),
@@ -294,9 +321,6 @@ def strike(watch, app, method, step, number, freezes_app):
         pid = watch.capture()
         if pid is None or not reaches(pid, number):
             return False
-        # Without one nobody waits for it, at the beginning and at the end.
-        if number == signal.SIGSTOP and not watch.site.watchdogs(watch.id):
-            return reaches(pid, signal.SIGKILL) and step == FIRST_STEP
         if freezes_app:
             time.sleep(0.3)     # any moment of it will do
     finally:
@@ -305,20 +329,40 @@ def strike(watch, app, method, step, number, freezes_app):
     return True
 
 
+def end_unwatched(watch):
+    """Until podprof-capture, which is stopped, has ended.  Without a watchdog
+    nobody waits for it, at the beginning and at the end: also if that was just
+    about to go.  True: it had to be killed."""
+    def look():
+        pid = watch.capture()
+        if pid is None or watch.site.watchdogs(watch.id):
+            return pid is None
+        return [reaches(pid, signal.SIGKILL)]
+    return until(look, ENDS_WITHIN, "podprof-capture has ended",
+                 0.1) is not True
+
+
 def hit(site, name, app, method, step, number, freezes_app):
     """The same, as often as it is too late; the app serves again."""
-    for _ in range(10):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         watch = Watch(site, name, app, order(site, name, method))
         was_in_time = strike(watch, app, method, step, number, freezes_app)
         began = time.monotonic()
-        nothing_left(site, app, job_id=watch.id)
+        if number == signal.SIGSTOP:
+            was_unwatched, _ = in_parallel([
+                lambda: end_unwatched(watch), lambda: nothing_left(
+                    site, app, SERVES_WITHIN + SEEN_WITHIN, watch.id)])
+            was_in_time &= not was_unwatched or step == FIRST_STEP
+        else:
+            nothing_left(site, app, job_id=watch.id)
         took_s = time.monotonic() - began
         job = site.wait_job(name, watch.id, 20)
         if was_in_time and job["state"] != "succeeded":
             error_is(job, "interrupted")
             until(lambda: not site.files_of(watch.id), 10, "no file is left")
             return took_s
-    raise Failed("podprof-capture was too quick, ten times")
+    raise Failed("podprof-capture was too quick, for a minute")
 
 
 def hit_everywhere(site, name, app, method, number):
@@ -348,7 +392,7 @@ def signals_at_every_step(run, numbers):
     """Each on an app of its own, as each waits for its podprof-capture."""
     ways = [(method, number, prefix) for prefix in (None, AS_PID_1)
             for method in STEPS for number in numbers]
-    apps = {f"app{i}": App(run, run.nodes["24"], heap_mb=6, prefix=prefix)
+    apps = {f"app{i}": App(run, run.nodes["24"], heap_mb=12, prefix=prefix)
             for i, (_, _, prefix) in enumerate(ways)}
     site = site_of(run, apps)
     try:
@@ -401,20 +445,29 @@ def gone_with_app(site, app, job_id, copy):
     equal(site.files_of(job_id), [], "files")
 
 
+def end_app(run, number, status):
+    """False: its copy was through before."""
+    with one_app(run, heap_mb=60) as (site, app):
+        job_id = order(site, "load")
+        copy = copy_at_work(Watch(site, "load", app, job_id))
+        began = time.monotonic()
+        os.kill(app.pid, number)
+        equal(app.process.popen.wait(20), status, "exit status")
+        took_s = time.monotonic() - began
+        check(took_s < 5, f"it took {took_s:.1f} s to end")
+        if site.wait_job("load", job_id, 20)["state"] == "succeeded":
+            return False
+        gone_with_app(site, app, job_id, copy)
+        equal(app.process.text().count("exit handler"),
+              int(status == 7), "exit handlers")
+        return True
+
+
 @fork("fork: the app is killed, or exits, while its copy works")
 def _(run):
     for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 7)):
-        with one_app(run) as (site, app):
-            job_id = order(site, "load")
-            copy = copy_of(app)
-            began = time.monotonic()
-            os.kill(app.pid, number)
-            equal(app.process.popen.wait(20), status, "exit status")
-            took_s = time.monotonic() - began
-            check(took_s < 5, f"it took {took_s:.1f} s to end")
-            gone_with_app(site, app, job_id, copy)
-            equal(app.process.text().count("exit handler"),
-                  int(status == 7), "exit handlers")
+        until(lambda n=number, s=status: end_app(run, n, s), 120,
+              f"signal {number} while its copy works")
 
 
 @fork("fork: the app is stopped (SIGSTOP) while its copy works")
@@ -478,17 +531,17 @@ def _(run):
 
 @fork("fork: a capture that is canceled ends at once, and the app is free")
 def _(run):
-    with one_app(run, heap_mb=40) as (site, app):
+    with one_app(run, heap_mb=60) as (site, app):
         for _ in range(3):
             job_id = order(site, "load")
-            copy = copy_of(app)
+            copy = copy_at_work(Watch(site, "load", app, job_id))
             site.papi("load", f"jobs/{job_id}", "DELETE").expect(202)
-            until(lambda: not os.path.exists(f"/proc/{copy}"), 3,
+            until(lambda: not os.path.exists(f"/proc/{copy}"), 15,
                   "the copy has ended")
-            job = site.wait_job("load", job_id, 5)
+            job = site.wait_job("load", job_id, 15)
             equal(job["state"], "canceled", "state")
-            equal(outcomes(job), [("fork", "canceled")], "attempts")
-            nothing_left(site, app, 5)
+            equal(outcomes_of_whole(job), [("fork", "canceled")], "attempts")
+            nothing_left(site, app, 15)
             equal(site.files_of(job_id), [], "files")
         # Not even V8 has to be waited for.
         whole_by(site, "load")
@@ -496,36 +549,32 @@ def _(run):
 
 # The copy goes its own way.
 
-def after_harm(site, app, method, number, times=1):
-    """The job once it is over, of which the first copies got a signal."""
-    job_id = order(site, "load", method)
-    harmed = set()
-    for _ in range(times):
-        copy = until(lambda: {pid for pid in copies(app) if pid not in harmed
-                              and handles(pid, signal.SIGALRM)}, 60,
-                     "another copy is there and at work", 0.001).pop()
-        harmed.add(copy)
-        os.kill(copy, number)
-    job = site.wait_job("load", job_id, 120)
+def harm(site, app, method, number, times):
+    """A job once it is over, of which the first copies got a signal; None: one
+    of them was through before, or failed by itself."""
+    watch = Watch(site, "load", app, order(site, "load", method))
+    harmed = []
+    while len(harmed) < times:
+        copy = copy_at_work(watch, harmed)
+        if copy is None or not reaches(copy, number):
+            break
+        harmed.append(copy)
+    job = site.wait_job("load", watch.id, 120)
     nothing_left(site, app)
-    return job
+    failed = outcomes(job).count(("fork", "failed"))
+    return job if len(harmed) == failed == times else None
 
 
-def handles(pid, number):
-    """Has the process a handler for this signal?  A copy's is there once it
-    is ready for anything."""
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path(f"/proc/{pid}/status").read_text(
-                ).splitlines():
-            if line.startswith("SigCgt:"):
-                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
+def after_harm(site, app, method, number, times=1):
+    """The same, as often as it is too late."""
+    return until(lambda: harm(site, app, method, number, times), 120,
+                 f"signal {number} reaches {times} of the copies")
 
 
 @fork("fork: a copy that crashes is forked again, three times; then the next "
       "method, if any is allowed")
 def _(run):
-    with one_app(run) as (site, app):
+    with one_app(run, heap_mb=60) as (site, app):
         job = after_harm(site, app, "fork", signal.SIGSEGV)
         equal((job["state"], outcomes(job)), ("succeeded", [
             ("fork", "failed"), ("fork", "succeeded")]), f"{job['error']}")
@@ -546,7 +595,7 @@ def _(run):
 @fork("fork: a copy that is killed (SIGKILL) or stopped (SIGSTOP) is given up "
       "and forked again")
 def _(run):
-    with one_app(run) as (site, app):
+    with one_app(run, heap_mb=60) as (site, app):
         for number, words in ((signal.SIGKILL, "without a word.*killed 9"),
                               (signal.SIGSTOP, "nothing for [0-9]+ s")):
             job = after_harm(site, app, "fork", number)
@@ -589,14 +638,16 @@ SAVED = (
     ("NoFork", ONE_FORK + [("direct", "succeeded")]),
     ("Meeting", [("fork", "succeeded")]),
 )
-LIARS_TIMEOUT = 8
+LIARS_TIMEOUT = 60
+# Of those that only this ends.
+ENDLESS_TIMEOUT = 8
 # Longer than a copy may do nothing, and shorter than two may.
-SILENT_TIMEOUT = 25
+SILENT_TIMEOUT = 35
 
 
 def lied_to(site, behaviour, method, tried, kind, words):
     app = site.meeting(behaviour)
-    job = site.wait_job(app, order(site, app, method), SILENT_TIMEOUT + 20)
+    job = site.wait_job(app, order(site, app, method), LIARS_TIMEOUT + 20)
     error_is(job, kind, words)
     if tried is not None:
         equal(outcomes(job), tried, "attempts")
@@ -622,16 +673,16 @@ def liars_site(run, meetings, timeout):
                 conf={"limits": {"job_timeout": f"{timeout}s"}}).start()
 
 
-def liars(run):
-    site = liars_site(run, len(LIARS) + len(SAVED), LIARS_TIMEOUT)
+def liars(run, ways, saved, timeout):
+    site = liars_site(run, len(ways) + len(saved), timeout)
     try:
         in_parallel({
             **{f"{way[0]}, {way[1]}": lambda w=way: lied_to(site, *w)
-               for way in LIARS},
+               for way in ways},
             **{f"{way[0]}, saved": lambda w=way: saved_from(site, *w)
-               for way in SAVED}})
+               for way in saved}})
         until(lambda: not site.exchanged(), 10, "exchange_dir is empty")
-        equal(site.files_of("")[len(SAVED):], [], "files")
+        equal(site.files_of("")[len(saved):], [], "files")
     finally:
         site.close()
 
@@ -651,7 +702,11 @@ def silent(run):
 @once("fork and direct: one that writes garbage, half of it, without end or "
       "nothing, or lies about itself: failed in time, or the next method")
 def _(run):
-    in_parallel([lambda: liars(run), lambda: silent(run)])
+    endless = [way for way in LIARS if "job_timeout" in way[-1]]
+    others = [way for way in LIARS if way not in endless]
+    in_parallel([lambda: liars(run, others, SAVED, LIARS_TIMEOUT),
+                 lambda: liars(run, endless, (), ENDLESS_TIMEOUT),
+                 lambda: silent(run)])
 
 
 # Places where it cannot work.
@@ -677,7 +732,15 @@ def falls_back(site, app, unusable, words):
     used = [m for m in ("fork", "direct", "stream") if m not in unusable][0]
     equal(outcomes(job), [(m, "skipped") for m in unusable] +
           [(used, "succeeded")], "attempts")
-    found = site.papi("load", "target").expect(200).json()["methods"]
+
+    def told():
+        """What is told now, and not of a moment ago; on a busy machine the
+        app may not have been asked in time."""
+        methods = site.papi("load", "target").expect(200).json()["methods"]
+        reasons = [m["reason"] for m in methods if not m["usable"]]
+        return len(reasons) == len(unusable) and all(
+            re.search(words, reason or "") for reason in reasons) and methods
+    found = until(told, 60, f"the target says why not: {words}", 0.5)
     equal([(m["method"], m["usable"]) for m in found],
           [(m, m not in unusable) for m in ("fork", "direct", "stream")],
           "methods of the target")
@@ -748,15 +811,19 @@ def _(run):
     app = limited_app(run, group, 300 * MIB)
     site = site_of(run, {"load": app})
     try:
-        target = site.papi("load", "target").expect(200).json()
+        target = until(lambda: (
+            lambda t: t if t["predicted"]["peakBytes"] else None)(site.papi(
+                "load", "target").expect(200).json()), 60,
+            "the app is asked in time", 1)
         equal(target["memory"]["limitBytes"], 300 * MIB, "limitBytes")
         check(0 < target["memory"]["availableBytes"] < 300 * MIB,
               f"{target['memory']}")
         check(target["predicted"]["peakBytes"] > 300 * MIB,
               f"predicted: {target['predicted']}")
         for method in ("auto", "fork", "direct", "stream"):
-            document = site.post_job(
-                "load", "heap-snapshot", method=method).problem(507, "space")
+            document = site.refusal("load", lambda m=method: site.post_job(
+                "load", "heap-snapshot", method=m), "space").problem(
+                    507, "space")
             matches(document["detail"], "[0-9].*[0-9].*force", "numbers")
         equal(site.jobs("load"), [], "jobs")
         with Load(app) as load:

@@ -92,7 +92,8 @@ def _(site):
     app = site.fake()
     app.inspector.close()
     for _ in range(2):
-        order(site, app, "refused").problem(503, "target-unreachable")
+        site.refusal(app, lambda: order(site, app, "refused"),
+                     "target-unreachable").problem(503, "target-unreachable")
     equal(site.jobs(app), [], "jobs")
     app.reopen()
     # Nobody was told of a job, so nobody can mean it.

@@ -5,7 +5,7 @@ import json
 import time
 
 from harness import (POD, Site, api, check, equal, in_parallel, matches, once,
-                     until)
+                     seconds_between, until)
 
 JOB_KEYS = {
     "id", "app", "pod", "kind", "state", "phase", "method", "attempts",
@@ -256,13 +256,18 @@ def _(site):
 @once("a delivered file goes after grace, a forgotten one after keep: 410")
 def _(run):
     site = Site(run, "nginx", fakes=2, conf={
-        "limits": {"grace": "1s", "keep": "3s"}})
+        "limits": {"grace": "1s", "keep": "1h"}})
     try:
         site.start()
         app, other = site.fake(), site.fake()
-        delivered = site.take_whole(app)
         forgotten = site.take_whole(other)
+        equal(seconds_between(forgotten["finishedAt"],
+                              forgotten["expiresAt"]), 3600, "keep")
+        delivered = site.take_whole(app)
         site.papi(app, "getMemorySnapshot").expect(200)
+        # The hour is over.
+        site.sql("UPDATE jobs SET expires_at_ms = 1 WHERE id = "
+                 f"'{forgotten['id']}'")
         for where, job in ((app, delivered), (other, forgotten)):
             reply = until(
                 lambda w=where, j=job: (lambda r: r if r.status != 200 else
@@ -273,7 +278,7 @@ def _(run):
             site.papi(where, "getMemorySnapshot").papi_error(
                 404, "Snapshot not found")
             equal(site.job(where, job["id"])["state"], "succeeded", "state")
-        equal(list((site.state / "artifacts").iterdir()), [], "files left")
+        until(lambda: not site.files(), 20, "no file is left")
     finally:
         site.close()
 

@@ -139,9 +139,10 @@ def _(run):
     try:
         site.start()
         app = site.fake()
+        # So long that no row makes room before its order is answered.
         in_parallel([lambda: site.post_job(
-            app, "cpu-profile", durationMs=100).expect(202)] * 6)
-        until(lambda: now() == (6, 2, 2), 15, "rows make room")
+            app, "cpu-profile", durationMs=2000).expect(202)] * 6)
+        until(lambda: now() == (6, 2, 2), 30, "rows make room")
         start = metrics(site)["process_start_time_seconds"].get()
         site.restart_pool()
         equal(now(), (6, 2, 2), "after a restart")

@@ -96,18 +96,23 @@ def _(site):
 
 @api("a CPU profile names the hot function")
 def _(site):
-    reply = site.papi("sample", "getCpuProfile?duration=1000&interval=500")
-    reply.expect(200)
-    equal(reply["X-Profile-Duration"], "1000", "X-Profile-Duration")
-    matches(reply["Content-Disposition"],
-            r'^attachment; filename="[^"/]+\.cpuprofile"(;|$)',
-            "Content-Disposition")
-    good, line = check_artifact(site.run, reply.body, "cpuprofile",
-                                "--function", HOT)
+    # The busier the machine, the longer that takes to be seen.
+    for duration in (1000, 2000, 4000, 8000):
+        reply = site.papi("sample", f"getCpuProfile?duration={duration}"
+                          "&interval=500").expect(200)
+        equal(reply["X-Profile-Duration"], str(duration),
+              "X-Profile-Duration")
+        matches(reply["Content-Disposition"],
+                r'^attachment; filename="[^"/]+\.cpuprofile"(;|$)',
+                "Content-Disposition")
+        profile = reply.json()
+        check(profile["endTime"] - profile["startTime"] >= duration * 1000,
+              "the profile is shorter than asked for")
+        good, line = check_artifact(site.run, reply.body, "cpuprofile",
+                                    "--function", HOT)
+        if good:
+            break
     check(good, line)
-    profile = reply.json()
-    check(profile["endTime"] - profile["startTime"] >= 1e6,
-          "the profile is shorter than asked for")
     good, line = check_artifact(site.run, reply.body[:-1], "cpuprofile")
     check(not good, f"a truncated copy passes: {line}")
 

@@ -105,7 +105,7 @@ def fails_for_space(site, app, job_id, is_refilled=False):
 
 def works_again(site, app):
     app.behave()
-    job = until(lambda: take_or_none(site, app), 20, "a capture succeeds",
+    job = until(lambda: take_or_none(site, app), 90, "a capture succeeds",
                 0.2)
     check_whole(site.papi(app, f"jobs/{job['id']}/artifact"), job)
     until(lambda: site.request("GET", "/readyz").status == 200, 20,
@@ -330,8 +330,20 @@ def one_death(site, apps, dice, whole_ms):
     return what + ("" if what == "pool" or captures else " (none there)")
 
 
+def failures(site):
+    return int(site.sql("SELECT count(*) FROM jobs WHERE state = 'failed'"))
+
+
+def quickest_ms(site):
+    """How long a capture has taken that nobody has cut."""
+    return int(site.sql("SELECT min(finished_at_ms - created_at_ms) FROM jobs "
+                        "WHERE state = 'succeeded'"))
+
+
 def die_and_recover(run, rounds, compression, seed=SEED, size=6 * MIB):
-    """So many deaths at random moments; what was seen, as a line."""
+    """So many deaths at random moments, and some more where none has hit a
+    capture, as after the machine has become quicker; what was seen, as a
+    line."""
     site = Site(run, "nginx", fakes=2,
                 conf={"artifacts": {"compression": compression}})
     dice = random.Random(seed)
@@ -351,7 +363,11 @@ def die_and_recover(run, rounds, compression, seed=SEED, size=6 * MIB):
         downloaders = [Downloader(site, apps, seed + i) for i in range(2)]
         for thread in downloaders:
             thread.start()
-        for _ in range(rounds):
+        for done in range(6 * rounds):
+            if done >= rounds:
+                if failures(site) > rounds // 20:
+                    break
+                whole_ms = min(whole_ms, quickest_ms(site))
             what = one_death(site, apps, dice, whole_ms)
             deaths[what] = deaths.get(what, 0) + 1
         for thread in downloaders:
@@ -369,8 +385,8 @@ def die_and_recover(run, rounds, compression, seed=SEED, size=6 * MIB):
         check(whole >= rounds // 2, f"only {whole} whole downloads")
         check(states.count("failed") > rounds // 20,
               f"only {states.count('failed')} captures were hit")
-        return (f"{rounds} deaths at random moments of a capture of "
-                f"{whole_ms:.0f} ms: {deaths}; jobs left: "
+        return (f"{sum(deaths.values())} deaths at random moments of a "
+                f"capture of {whole_ms:.0f} ms: {deaths}; jobs left: "
                 f"{states.count('succeeded')} succeeded, "
                 f"{states.count('failed')} failed, {files} files; downloads: "
                 f"{whole} whole, {parts} ranges, {cut} cut")
@@ -413,7 +429,8 @@ def cut_download(run, front):
         with socket.socket() as connection:
             # Before connect, so that little of the file fits on the way.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.settimeout(3)
+            # Less than a web server keeps a connection that is left idle.
+            connection.settimeout(30)
             connection.connect(("127.0.0.1", site.port))
             # As HTTP/1.1 is spoken: the connection would be kept.
             connection.sendall((
@@ -514,7 +531,7 @@ def unusable(site, app, words):
             check(reply["Retry-After"], "no Retry-After")
         return True
     until(all_say_so, 20, f"503 ({words})", 0.2)
-    until(lambda: site.request("GET", "/readyz").status == 503, 20,
+    until(lambda: site.request("GET", "/readyz").status == 503, 60,
           "readyz is 503", 0.2)
     site.request("GET", "/readyz").problem(503)
     site.request("GET", "/livez").expect(200)
@@ -576,6 +593,13 @@ def _(run):
         site.close()
 
 
+def gives_way(source, target):
+    with contextlib.suppress(OSError):
+        source.rename(target)
+        return True
+    return False
+
+
 def lose_files(run):
     """artifacts/ goes as if it were on a disk of its own, and is back."""
     site = Site(run, "nginx", fakes=1)
@@ -591,8 +615,10 @@ def lose_files(run):
             until(lambda t=f"jobs/{job['id']}/artifact": "removed at" in
                   site.papi(app, t).problem(410, "gone")["detail"], 30,
                   "the loss is noted", 0.2)
-        # The empty directory that podprof may have made gives way.
-        away.rename(site.state / "artifacts")
+        # The directory that podprof may have made gives way when it is empty,
+        # which it is but for moments.
+        until(lambda: gives_way(away, site.state / "artifacts"), 20,
+              "artifacts/ is back")
         for job in jobs:
             until(lambda t=f"jobs/{job['id']}/artifact":
                   site.papi(app, t, "HEAD").status == 200, 30,
@@ -633,7 +659,7 @@ def become_read_only(run):
             cgi_first = cgi.take_whole(cgi_app)
             with over_mounted(site.state, run.subdir("shadow")):
                 until(lambda: site.request("GET", "/readyz").status == 503,
-                      20, "readyz is 503", 0.2)
+                      60, "readyz is 503", 0.2)
                 site.request("GET", "/readyz").problem(503)
                 reply = site.papi(app, "takeMemorySnapshot")
                 reply.papi_error(503, None, "state", "(?i)read-?only")

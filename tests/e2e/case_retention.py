@@ -9,7 +9,8 @@ import uuid
 
 from case_load import Sloth
 from harness import (Failed, Site, check, check_whole, equal, error_is,
-                     filled, in_parallel, once, matches, tmpfs, until)
+                     filled, has_open, in_parallel, once, matches, tmpfs,
+                     until)
 
 MIB = 1 << 20
 NUMBERS = r"[0-9].*[0-9]"       # what is needed and what is there
@@ -39,6 +40,14 @@ def is_gone(site, app, job, why):
     return document
 
 
+def deliver(site, app, job):
+    """Fetch the file.  Whoever has its last byte has it before that is
+    noted."""
+    site.papi(app, f"getMemorySnapshot?job={job['id']}").expect(200)
+    until(lambda: site.job(app, job["id"])["artifact"]["deliveredAt"], 20,
+          "it is delivered")
+
+
 def refused_for_space(site, app):
     """Refused at once with no job; or, on a busy machine where the preflight
     took its second, accepted and failed with the same type."""
@@ -63,7 +72,7 @@ def _(run):
         active = site.held_job(held)
         jobs = [site.take_whole(app) for _ in range(3)]
         equal(len(site.jobs(app)), 3, "jobs within the limit")
-        site.papi(app, f"getMemorySnapshot?job={jobs[1]['id']}").expect(200)
+        deliver(site, app, jobs[1])
         for victim in (jobs[1], jobs[0], jobs[2]):
             jobs.append(site.take_whole(app))
             until(lambda: len(site.jobs(app)) <= 3, 20, "a row has gone", 0.1)
@@ -90,7 +99,7 @@ def _(run):
         app = site.fake("Big", size=6 * MIB, expected=6 * MIB)
         jobs = [site.take_whole(app) for _ in range(3)]
         check(all(has_file(site, job) for job in jobs), "gone before its time")
-        site.papi(app, f"getMemorySnapshot?job={jobs[1]['id']}").expect(200)
+        deliver(site, app, jobs[1])
         # In this order they have to go, whatever is kept free for the next.
         order = [jobs[1], jobs[0], jobs[2]]
         gone = []
@@ -199,7 +208,9 @@ def _(run):
         body = sloth.rest()
         equal(len(body), read["artifact"]["size"], "bytes of the slow reader")
         check(body == "".join(app.behaviour.pieces()).encode(), "bytes differ")
-        # Nobody reads it any more.
+        # Nobody reads it any more, once the pool knows of that.
+        path = site.stored(read["id"])
+        until(lambda: not has_open(site.pool, path), 20, "it is closed")
         site.take_whole(app)
         is_gone(site, app, read, "to make room")
     finally:

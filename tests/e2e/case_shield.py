@@ -81,6 +81,8 @@ class Stand:
 
     def __enter__(self):
         self.site.start().await_ready()
+        # Who asks the app is started for the first probe.
+        until(lambda: self.ask("livez").status == 200, 20, "alive")
         return self
 
     def __exit__(self, *_):
@@ -103,6 +105,11 @@ class Stand:
     def unready(self, pattern):
         self.ask("readyz").problem(503, "unhealthy", pattern)
 
+    def shielded(self):
+        """Wait until probes know of the capture: while its rows cannot be
+        read in time, what was read before counts."""
+        until(lambda: "snapshot in progress" in self.ask("livez").text, 20,
+              "the shield knows of the capture")
     def freeze(self):
         """A blocking capture that stands still in its middle; its id."""
         self.fake.behave(hold=True)
@@ -138,13 +145,16 @@ def tell_health(stand, seconds):
     health.status = 200
     health.hanging.set()
     time.sleep(1.05)
-    reply = stand.ask("livez")
+    with Kubelet(plain_probe_of(stand.site), 0.1, timeout=30) as control:
+        reply = stand.ask("livez")
     reply.problem(503, "unhealthy", "^health_url did not answer within 2000")
-    check(1.9 < reply.seconds < seconds, f"it took {reply.seconds:.1f} s")
+    more = max(took for _, _, took in control.replies)
+    check(1.9 < reply.seconds < seconds + more,
+          f"it took {reply.seconds:.1f} s, podprof itself {more:.1f} s")
     health.hanging.clear()
-    until(lambda: stand.ask("livez").status == 200, 5, "alive again")
+    until(lambda: stand.ask("livez").status == 200, 15, "alive again")
     health.close()
-    until(lambda: stand.ask("livez").status == 503, 5, "dead")
+    until(lambda: stand.ask("livez").status == 503, 15, "dead")
     stand.dead("^health_url cannot be connected to")
     stand.unready("^health_url cannot be connected to")
 
@@ -198,7 +208,7 @@ def begin_drain(stand):
     stand.fake.behave(hold=True)
     job_id = stand.site.post_job("shop", "heap-snapshot").expect(
         202).json()["id"]
-    until(lambda: stand.site.job("shop", job_id)["phase"] == "draining", 5,
+    until(lambda: stand.site.job("shop", job_id)["phase"] == "draining", 20,
           "the job is draining")
     return job_id
 
@@ -208,23 +218,25 @@ def take_shielded(stand, drain):
     stand.ready()
     began = time.monotonic()
     job_id = begin_drain(stand)
-    until(lambda: stand.ask("readyz").status == 503, 1, "not ready")
+    until(lambda: stand.ask("readyz").status == 503, 20, "not ready")
     stand.unready("is about to freeze")
+    stand.shielded()
     stand.live("^heap snapshot in progress: .*load balancer")
     check(not stand.fake.behaviour.started.is_set(),
           "frozen before it was drained")
-    stand.fake.started()
+    stand.fake.started(30)
     check(time.monotonic() - began >= drain, "drain was not waited for")
     health.hanging.set()    # as an app does that stands still
-    until(lambda: site.job("shop", job_id)["phase"] != "draining", 5,
+    until(lambda: site.job("shop", job_id)["phase"] != "draining", 15,
           "drained")
+    until(lambda: "the app is frozen" in stand.ask("livez").text, 20,
+          "the shield knows that it is frozen")
+    asked = len(health.asked)
     for _ in range(3):
-        reply = stand.ask("livez").expect(200)
-        matches(reply.text, "^heap snapshot in progress: the app is frozen",
-                "livez")
-        check(reply.seconds < 1, f"livez took {reply.seconds:.1f} s")
+        stand.live("^heap snapshot in progress: the app is frozen")
         stand.unready("a heap snapshot freezes the app")
         time.sleep(0.3)
+    equal(len(health.asked), asked, "questions, of which none is answered")
     check_lease(stand)
     stand.fake.release()
     job = site.wait_job("shop", job_id)
@@ -233,7 +245,7 @@ def take_shielded(stand, drain):
     # It has a backlog: still not ready, by its own word, but alive.
     stand.live("^heap snapshot just over")
     health.hanging.clear()
-    until(lambda: stand.ask("readyz").status == 200, 5, "ready again")
+    until(lambda: stand.ask("readyz").status == 200, 15, "ready again")
 
 
 def check_lease(stand):
@@ -247,12 +259,12 @@ def check_lease(stand):
 
 @once("shield: an app is drained, frozen, called alive, and ready again (pool)")
 def _(run):
-    with Stand(run, "nginx", drain="1500ms") as stand:
+    with Stand(run, "nginx", drain="8s") as stand:
         # What lies in its place is replaced, and not followed.
         victim = stand.site.dir / "victim"
         victim.write_text("mine")
         stand.lease().symlink_to(victim)
-        take_shielded(stand, 1.5)
+        take_shielded(stand, 8)
         equal(victim.read_text(), "mine", "what a link leads to")
         age = time.time() - os.lstat(stand.lease()).st_mtime
         check(30 - GRACE - 5 < age < 30, f"the lease is {age:.1f} s old after "
@@ -263,8 +275,8 @@ def _(run):
 
 @once("shield: the same under plain CGI, where it is the web server's user")
 def _(run):
-    with Stand(run, "apache-cgid", drain="1s") as stand:
-        take_shielded(stand, 1)
+    with Stand(run, "apache-cgid", drain="8s") as stand:
+        take_shielded(stand, 8)
 
 
 @once("shield: an app that dies while it is frozen is called dead within 5 s")
@@ -272,6 +284,7 @@ def _(run):
     for front in ("nginx", "apache-cgid"):
         with Stand(run, front) as stand:
             stand.freeze()
+            stand.shielded()
             stand.live("^heap snapshot in progress")
             died = time.monotonic()
             stand.health.close()
@@ -293,8 +306,8 @@ def flood(stand, count):
 
     def take_answers():
         # As a web server: who has his answer, goes.
-        while sent:
-            for key, _ in waiting.select(30):
+        while sent and time.monotonic() < began + 60:
+            for key, _ in waiting.select(1):
                 part = key.fileobj.recv(65536)
                 sent[key.fileobj] += part
                 if not part:
@@ -344,14 +357,15 @@ def _(run):
 def _(run):
     with Stand(run, "nginx") as stand:
         stand.freeze()
+        stand.shielded()
         stand.live("^heap snapshot in progress")
         stand.health.hanging.set()
         # As a stopped process: the kernel takes connections for it.
         stand.fake.inspector.serve_http = lambda session, behaviour: \
             stand.health.over.wait(30)
         began = time.monotonic()
-        until(lambda: stand.ask("livez").status == 503, 5, "dead")
-        check(time.monotonic() - began < 5, "it took too long")
+        until(lambda: stand.ask("livez").status == 503, 15, "dead")
+        check(time.monotonic() - began < 15, "it took too long")
         stand.dead("the inspector did not answer within 2000 ms")
 
 
@@ -360,9 +374,9 @@ def _(run):
 def _(run):
     with Stand(run, "nginx", drain="60s") as stand:
         job_id = begin_drain(stand)
-        until(lambda: stand.ask("readyz").status == 503, 1, "not ready")
+        until(lambda: stand.ask("readyz").status == 503, 20, "not ready")
         stand.site.papi("shop", f"jobs/{job_id}", "DELETE").expect(202)
-        until(lambda: stand.ask("readyz").status == 200, 5, "ready again")
+        until(lambda: stand.ask("readyz").status == 200, 15, "ready again")
         equal(stand.site.job("shop", job_id)["state"], "canceled", "state")
         check("HeapProfiler.takeHeapSnapshot" not in stand.fake.methods(),
               "frozen all the same")
@@ -376,18 +390,19 @@ def _(run):
     with Stand(run, "nginx") as stand:
         job_id = stand.freeze()
         stand.health.hanging.set()
+        stand.shielded()
         stand.live("^heap snapshot in progress")
         for pid in stand.site.captures(job_id):
             os.kill(pid, 9)
-        until(lambda: stand.site.job("shop", job_id)["state"] == "failed", 5,
+        until(lambda: stand.site.job("shop", job_id)["state"] == "failed", 15,
               "failed")
         # The app may stand still for all we know; but it is not held.
-        until(lambda: "just over" in stand.ask("livez").expect(200).text, 2,
+        until(lambda: "just over" in stand.ask("livez").expect(200).text, 15,
               "held no more")
         left = stand.site.sql("SELECT max(shield_until_ms) FROM jobs")
         check(int(left) / 1000 - time.time() <= 30, "lease beyond its length")
         stand.site.sql("UPDATE jobs SET shield_until_ms = 1")
-        until(lambda: stand.ask("livez").status == 503, 5, "dead", 0.2)
+        until(lambda: stand.ask("livez").status == 503, 15, "dead", 0.2)
 
 
 @once("shield: an app whose snapshots are forked needs none, and the probes "
@@ -426,7 +441,8 @@ class Kubelet:
     def __init__(self, ask, period=1.0, timeout=1.0, threshold=3):
         self.ask = ask
         self.period, self.timeout, self.threshold = period, timeout, threshold
-        self.replies = []       # (when it was there, status or None)
+        # (when it was there, status or None, for how long it was awaited)
+        self.replies = []
         self.restarts = 0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run)
@@ -442,17 +458,26 @@ class Kubelet:
         due = time.monotonic()
         while not self.over.wait(max(0, due - time.monotonic())):
             due += self.period
+            asked = time.monotonic()
             status = self.probe()
-            self.replies.append((time.monotonic(), status))
+            now = time.monotonic()
+            self.replies.append((now, status, now - asked))
             failed = 0 if status is not None and status < 400 else failed + 1
             if failed >= self.threshold:
                 self.restarts += 1
                 failed = 0
 
     def bad(self):
-        return [(at, status) for at, status in self.replies
+        return [(at, status) for at, status, _ in self.replies
                 if status is None or status >= 400]
 
+    def slow(self, control, seconds=1):
+        """Those that took longer, while whoever asks podprof something plain
+        was answered at once: else it is this machine that is slow."""
+        return [(at, took) for at, _, took in self.replies
+                if took > seconds and all(
+                    other <= seconds / 4 for end, _, other in control.replies
+                    if end > at - took and end - other < at)]
     def __enter__(self):
         self.thread.start()
         return self
@@ -468,6 +493,17 @@ def probe_of(site, app):
                                         timeout=timeout).status
 
 
+def plain_probe_of(site):
+    """What a kubelet asks podprof about itself."""
+    return lambda timeout: site.request("GET", "/livez",
+                                        timeout=timeout).status
+
+
+def favour(process):
+    """The process and its threads come first, however busy the machine."""
+    os.setpriority(os.PRIO_PGRP, process.pid, -10)
+
+
 def scrape_of(site):
     """What a Prometheus does."""
     return lambda timeout: site.request("GET", "/metrics", "viewer",
@@ -481,10 +517,11 @@ def _(run):
     conf = conf_of(one=app.pid)
     conf["app one"] |= {"health_url": app.url, "drain": "0s"}
     with site_of_closed(run, {"one": app}, conf) as site:
+        favour(app.process)
         site.await_ready()
         # That the inspector refuses is always known.
         with Kubelet(scrape_of(site), 0.1, timeout=10) as scraper, \
-                Kubelet(probe_of(site, "one"), 0.2, timeout=4) as prober:
+                Kubelet(probe_of(site, "one"), 0.2, timeout=6) as prober:
             until(lambda: len(scraper.replies) > 3, 10, "it was scraped")
             for _ in range(3):
                 job = site.wait_job("one", site.post_job(
@@ -500,7 +537,7 @@ def _(run):
         check(len(prober.replies) > 20, "hardly a probe was answered")
         equal(scraper.bad(), [], "scrapes that failed")
         app.close()
-        until(lambda: site.request("GET", "/livez?app=one").status == 503, 5,
+        until(lambda: site.request("GET", "/livez?app=one").status == 503, 15,
               "it is dead, and called so")
 
 
@@ -512,18 +549,24 @@ def _(run):
                 conf={"app sample": {"health_url": app.url, "drain": "300ms"}})
     try:
         site.start()
+        favour(app.process)
+        favour(site.pool)
         for method in ("stream", "direct"):
-            with Kubelet(probe_of(site, "sample"), 0.1,
-                         threshold=2) as prober:
+            with Kubelet(plain_probe_of(site), 0.1, timeout=5) as control, \
+                    Kubelet(probe_of(site, "sample"), 0.1,
+                            timeout=5) as prober:
                 job = site.wait_job("sample", site.post_job(
                     "sample", "heap-snapshot", method=method).expect(
                         202).json()["id"])
             equal(job["state"], "succeeded", f"{job['error']}")
             print(f"# {method}: frozen for {job['freezeMs']} ms, "
-                  f"{len(prober.replies)} probes")
-            check(len(prober.replies) > job["freezeMs"] / 250,
+                  f"{len(prober.replies)} probes, {len(control.replies)} of "
+                  "podprof itself")
+            # Of four that are due three may be late, and the last by 1 s.
+            check(4 * len(prober.replies) + 10 > len(control.replies),
                   "hardly a probe was answered")
             equal(prober.bad(), [], "probes that failed")
+            equal(prober.slow(control), [], "probes that took over 1 s")
     finally:
         site.close()
         app.close()

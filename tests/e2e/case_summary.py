@@ -16,15 +16,30 @@ LARGE_BYTES = 80 << 20
 LEAKED = "LeakedSession"
 
 
+def patiently(site, app, tail):
+    """What a summary, or a diff, is answered in the end: while it is being
+    made, or waits for its turn, one is told to come again."""
+    def answered():
+        reply = site.papi(app, tail)
+        if reply.status != 503:
+            return reply
+        reply.problem(503, "busy")
+        matches(reply["Retry-After"], r"^[1-9][0-9]*$", "Retry-After")
+        return None
+    return until(answered, 300, f"{tail} is there", 1)
+
+
 def summary_of(site, app, job, query=""):
-    reply = site.papi(app, f"jobs/{job['id']}/summary{query}").expect(200)
+    reply = patiently(site, app,
+                      f"jobs/{job['id']}/summary{query}").expect(200)
     equal(reply["X-Job-Id"], job["id"], "X-Job-Id")
     equal(reply["Content-Type"], "application/json", "Content-Type")
     return reply.json()
 
 
 def diff_of(site, app, job, other, query=""):
-    return site.papi(app, f"jobs/{job['id']}/diff/{other['id']}{query}"
+    return patiently(site, app,
+                     f"jobs/{job['id']}/diff/{other['id']}{query}"
                      ).expect(200).json()["classes"]
 
 
@@ -147,14 +162,15 @@ class Asked(threading.Thread):
 
     def __init__(self, site, app, job):
         super().__init__()
-        self.ask = lambda: site.papi(app, f"jobs/{job['id']}/summary")
+        self.ask = lambda: patiently(site, app,
+                                     f"jobs/{job['id']}/summary")
         self.start()
 
     def run(self):
         self.reply = self.ask()
 
     def answer(self):
-        self.join(60)
+        self.join(300)
         check(not self.is_alive(), "there is no answer")
         return self.reply
 
@@ -182,7 +198,7 @@ def _(run):
         jobs = [site.take_whole(app) for app in (large, small)]
         def begun():
             asked = Asked(site, large, jobs[0])
-            pid = until(lambda: summarizer(site), 10, "somebody makes it",
+            pid = until(lambda: summarizer(site), 60, "somebody makes it",
                         0.002)
             os.kill(pid, signal.SIGSTOP)
             return asked, pid
@@ -210,7 +226,7 @@ def _(run):
             except (OSError, TypeError):
                 pass
             return not any(asked.is_alive() for asked in (first, *others))
-        until(is_over, 60, "the others have an answer", 0.005)
+        until(is_over, 300, "the others have an answer", 0.005)
         for asked, job in zip(others, jobs):
             summary = asked.answer().expect(200).json()
             equal(summary["nodes"], sum(row["count"]

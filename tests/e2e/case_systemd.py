@@ -255,7 +255,7 @@ def serve(site, systemd):
     """Everything, once, behind what the unit forbids."""
     site.socket = systemd.socket
     site.start_server()
-    until(lambda: site.request("GET", "/readyz").status == 200, 10, "ready")
+    until(lambda: site.request("GET", "/readyz").status == 200, 60, "ready")
     status = status_of(systemd.pool())
     equal((status["Seccomp"], status["NoNewPrivs"], int(status["CapBnd"], 16)),
           ("2", "1", 0), "what holds the pool in")

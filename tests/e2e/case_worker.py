@@ -82,6 +82,13 @@ def threads(app):
     return len(os.listdir(f"/proc/{app.pid}/task"))
 
 
+def cpu_seconds(app):
+    """What it has had of the processors."""
+    with open(f"/proc/{app.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def artifact_of(site, app, job):
     reply = site.papi(app, f"jobs/{job['id']}/artifact")
     check_whole(reply, job)
@@ -149,6 +156,10 @@ def _(run):
 def _(run):
     app = worker_app(run, run.node)
     site = site_of(run, {"app": app})
+
+    def refused(kind, worker, detail):
+        site.refusal("app", lambda: site.post_job("app", kind, worker=worker),
+                     "not-found", detail).problem(404, "not-found", detail)
     try:
         known = ids(app)
         for method in ("fork", "direct"):
@@ -158,13 +169,11 @@ def _(run):
         for wrong in (3, "", "main", "3 ", "-1", "9" * 30, None, ["3"]):
             site.post_job("app", "cpu-profile", worker=wrong).problem(
                 400, "invalid", "worker: .*GET target lists them")
-        site.post_job("app", "cpu-profile", worker="77").problem(
-            404, "not-found", "no worker thread 77.* it has [123], [123], "
-            "[123]")
+        refused("cpu-profile", "77", "no worker thread 77.* it has [123], "
+                "[123], [123]")
         app.get("/end/mortal")
-        site.post_job("app", "heap-snapshot", worker=known["mortal"]).problem(
-            404, "not-found", f"no worker thread {known['mortal']}, or no "
-            "more")
+        refused("heap-snapshot", known["mortal"], "no worker thread "
+                f"{known['mortal']}, or no more")
         equal(site.jobs("app"), [], "jobs")
     finally:
         site.close()
@@ -184,7 +193,8 @@ def _(run):
                      "worker thread has ended")
         job_id = profiling(site, name, known["idle"])
         # So that there is something in it, on a busy machine, too.
-        time.sleep(1)
+        before = cpu_seconds(app)
+        until(lambda: cpu_seconds(app) >= before + 0.5, 60, "it has worked")
         app.get("/exit")
         job = site.wait_job(name, job_id)
         equal((job["state"], job["error"]), ("succeeded", None), name)

@@ -6,7 +6,7 @@
 //	idle     has nothing to do
 //	pegged   never leaves JavaScript again
 //	handler  has a handler of its own for SIGUSR1
-//	native   is in one native call for N seconds, from the file "go" on
+//	native   is in one native call, from the file "go" to the file "stop"
 //	cluster  has N workers, which have nothing to do; each leaves its process
 //	         id in the file "worker-N.pid"
 //	serving  serves http on port N of loopback
@@ -47,13 +47,15 @@ const STARTS = {
 		process.on('SIGUSR1', () => fs.writeSync(1, 'my own signal\n'));
 		STARTS.idle(ready);
 	},
-	native(ready, seconds) {
+	native(ready) {
 		const wait = setInterval(() => {
 			if (!fs.existsSync('go'))
 				return;
 			clearInterval(wait);
 			fs.writeFileSync('gone', '');
-			childProcess.spawnSync('sleep', [seconds]);
+			// Nor does it outlive us.
+			childProcess.execSync('until [ -e stop ] || ' +
+				'! kill -0 $PPID; do sleep 0.05; done');
 		}, 10);
 		STARTS.idle(ready);
 	},

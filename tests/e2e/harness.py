@@ -11,6 +11,7 @@ Every process is started by a Run and ended by its pid.
 """
 import base64
 import contextlib
+import datetime
 import errno
 import hashlib
 import http.client
@@ -205,7 +206,7 @@ class Process:
         if self.alive():
             os.kill(self.pid, number)
 
-    def stop(self, within=15):
+    def stop(self, within=30):
         """SIGTERM, then the exit status; SIGKILL and Failed after within."""
         self.signal(signal.SIGTERM)
         try:
@@ -378,6 +379,15 @@ def children(pid):
             with contextlib.suppress(OSError):
                 found += map(int, (task / "children").read_text().split())
     return found
+
+
+def has_open(process, path):
+    """Has it this file or directory open?"""
+    for entry in os.scandir(f"/proc/{process.pid}/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry) == str(path):
+                return True
+    return False
 
 
 class Reply:
@@ -662,8 +672,7 @@ class Site:
         check(self.server.alive(),
               f"{self.front} ended: {self.server.text()}")
         with contextlib.suppress(OSError):
-            self.request("GET", "/livez").expect(200)
-            return True
+            return self.request("GET", "/livez").status == 200
         return False
 
     def await_ready(self):
@@ -742,6 +751,8 @@ class Site:
             f"ServerRoot {self.web}\nPidFile {self.web}/pid\n"
             f"DefaultRuntimeDir {self.web}\nDocumentRoot {self.web}\n"
             f"Listen 127.0.0.1:{self.port}\nServerName localhost\n"
+            # As nginx: what is closed sooner was not left to idle.
+            "KeepAliveTimeout 75\n"
             f"ErrorLog {self.web}/error.log\n" +
             "".join(f"LoadModule {m}_module {APACHE_MODULES}/mod_{m}.so\n"
                     for m in modules) +
@@ -779,12 +790,18 @@ class Site:
                 if bytes(self.conf) in args and job_id.encode() in args]
 
     def watchdogs(self, job_id=""):
-        """Pids of those that watch over them."""
-        if self.exchange is None:
-            return []
-        return [pid for pid, args in self.run.programs("podprof-capture")
-                if b"--watchdog" in args and bytes(self.exchange) in args and
-                job_id.encode() in args]
+        """Pids of those that watch over them.  Not every one is told of an
+        exchange_dir, but each has the site's environment."""
+        ours = f"PODPROF_CONFIG={self.conf}".encode()
+        found = []
+        for pid, args in self.run.programs("podprof-capture"):
+            if b"--watchdog" not in args or job_id.encode() not in args:
+                continue
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/environ", "rb") as environment:
+                    if ours in environment.read().split(b"\0"):
+                        found.append(pid)
+        return found
 
     def exchanged(self):
         """Names in exchange_dir, but for leases, which end by their age."""
@@ -793,9 +810,10 @@ class Site:
                       ) if self.exchange else []
 
     def files(self):
-        """Names in artifacts/."""
+        """Names in artifacts/, but for what podprof tries the disk with."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(os.listdir(self.state / "artifacts"))
+            return sorted(set(os.listdir(self.state / "artifacts")) -
+                          {".write-test"})
         return []
 
     def files_of(self, job_id):
@@ -896,10 +914,32 @@ class Site:
         been recorded that will be until it is released; the job's id."""
         job_id = self.take(app)
         app.started()
-        until(lambda: self.papi(
-            app, f"jobs/{job_id}", headers={"Prefer": "wait=1"}
-            ).expect(200).seconds >= 1, 20, "nothing changes any more")
+
+        def rests():
+            # Not by the time alone: on a busy machine any answer takes long.
+            before = self.job(app, job_id)
+            reply = self.papi(app, f"jobs/{job_id}",
+                              headers={"Prefer": "wait=1"}).expect(200)
+            return reply.seconds >= 1 and reply.json() == before and \
+                before["phase"] == "writing" and \
+                before["progress"]["bytes"]
+        until(rests, 20, "nothing changes any more")
         return job_id
+
+    def refusal(self, app, send, kind, detail=None):
+        """What send() is answered by an order that is refused, and of which
+        no job is left.  A busy machine may not know the reason in time: then
+        it is the job's error, and the order is sent again."""
+        def refused():
+            reply = send()
+            job_id = reply["X-Job-Id"]
+            if job_id is None:
+                return reply
+            error_is(self.wait_job(app, job_id), kind, detail)
+            until(lambda: self.papi(app, f"jobs/{job_id}", "DELETE").status ==
+                  204, 10, "the job is removed")
+            return None
+        return until(refused, 60, "refused at once")
 
     def take(self, app, **more):
         """takeMemorySnapshot; the job's id."""
@@ -932,6 +972,13 @@ class Site:
         """The same, one that podprof meets in exchange_dir."""
         check(self.unmet, "more meetings are needed: see MEETINGS")
         return self.unmet.pop(0).behave(behaviour, hold, **settings)
+
+
+def seconds_between(first, second):
+    """Of two times as the API tells them."""
+    first, second = (datetime.datetime.fromisoformat(
+        time.replace("Z", "+00:00")) for time in (first, second))
+    return (second - first).total_seconds()
 
 
 def unzstd(data):

@@ -65,12 +65,13 @@ class Mix:
         # Each starts a process.
         self.rare = {self.good_capture, self.good_target, self.bad_worker}
 
-    def draw(self, dice):
-        while True:
+    def draw(self, dice, kind=None):
+        """One of that kind, else of any."""
+        while kind is None:
             kind = dice.choice(self.kinds)
-            if kind not in self.rare or dice.random() < 0.1:
-                ask = kind(dice)
-                return ask._replace(name=kind.__name__)
+            if kind in self.rare and dice.random() >= 0.1:
+                kind = None
+        return kind(dice)._replace(name=kind.__name__)
 
     def ask(self, method, tail, allowed, headers=None, body=b"", **more):
         headers = [self.operator] if headers is None else list(headers)
@@ -157,8 +158,9 @@ class Mix:
         return Ask("", head(method, path, headers), {status}, method)
 
     def bad_worker(self, dice):
-        # It has none, and speaks of none.
-        return self.ask("POST", "/jobs", {404, 409, 429, 502}, [
+        # It has none, and speaks of none.  Where that takes its time to be
+        # seen, it is told as the job's error.
+        return self.ask("POST", "/jobs", {202, 404, 409, 429, 502}, [
             self.operator, ("Content-Type", "application/json")],
             json.dumps({"kind": dice.choice(("cpu-profile", "heap-snapshot",
                                              "heap-profile")),
@@ -353,9 +355,11 @@ def salvo(site, mix, count, seed):
     def client(number):
         dice = random.Random(f"{seed} {number}")
         own = Client(site)
+        # Each kind once, whatever the dice say.
+        first = mix.kinds[number::CLIENTS]
         with contextlib.closing(own):
-            for _ in range(-(-count // CLIENTS)):
-                ask = mix.draw(dice)
+            for turn in range(-(-count // CLIENTS)):
+                ask = mix.draw(dice, *first[turn:turn + 1])
                 status = own.send(ask)
                 with lock:
                     seen[ask.name][status] += 1
@@ -389,6 +393,7 @@ def look_at_logs(site):
 def assault(site, app, count, seed, grown_max=None):
     """Send the requests; what there is to say of it.  The pool may have grown
     by so many bytes, if that is given: a sanitizer's grows by its own."""
+    site.await_ready()
     job = site.take_whole(app)["id"]
     mix = Mix(site, app, job)
     # What it takes once and keeps: threads' stacks, caches, connections.

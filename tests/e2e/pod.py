@@ -176,7 +176,7 @@ class Container:
             *(word for mount in mounts for word in mount), "--",
             *self.user(), *self.environment(env), *self.image.entrypoint,
             *self.manifest.get("command", [])], self.log)
-        self.pid = until(self.find_main, 10, f"{self.name} runs")
+        self.pid = until(self.find_main, 60, f"{self.name} runs")
         return self
 
     def find_main(self):
@@ -261,7 +261,7 @@ class Pod:
              "--mount-proc", "--", "sh", "-c", "ip link set lo up && "
              f"ip address add {ADDRESS}/32 dev lo && "
              "exec tini -s -- sleep 3600"], self.dir / "pause.log")
-        self.pause = until(self.find_pause, 10, "the pod's name spaces")
+        self.pause = until(self.find_pause, 60, "the pod's name spaces")
         self.podprof, self.app = (
             Container(self, self.spec[name][0])
             for name in ("initContainers", "containers"))
