@@ -18,8 +18,9 @@
 #include "clock.h"
 
 #define SNAPSHOT_BYTES (3 << 20)
-/* Longer than any look is waited for. */
+/* Longer than any look is waited for, and than any test takes. */
 #define HELD_LOOK_MS 10000
+#define HELD_JOB_MS 300000
 
 static struct site site;
 static char conf_path[300], release_path[300], looks_path[300];
@@ -45,6 +46,7 @@ play_job(const struct conf *conf, struct db *db, const char *job_id)
 {
 	const struct job_target target = { .pid = 1, .node = "v20.0.0",
 		.memory_bytes = 1 };
+	const int64_t end_ms = clock_mono_ms() + HELD_JOB_MS;
 	char release[400];
 	struct proc self;
 	struct err err;
@@ -65,8 +67,11 @@ play_job(const struct conf *conf, struct db *db, const char *job_id)
 	if (strcmp(job.app, "dies") == 0)
 		(void)raise(SIGKILL);
 	put_path(conf, "release", release);
-	while (strcmp(job.app, "held") == 0 && access(release, F_OK) != 0)
+	while (strcmp(job.app, "held") == 0 && access(release, F_OK) != 0) {
+		if (clock_mono_ms() > end_ms)
+			return 3;
 		nap(5);
+	}
 	site_finish(&site, db, job_id, job.kind, SNAPSHOT_BYTES);
 	return 0;
 }
@@ -189,7 +194,7 @@ count_looks(void)
 	return stat(looks_path, &st) == 0 ? st.st_size : 0;
 }
 
-/* At most 20 s. */
+/* At most a minute. */
 static inline void
 await_looks(int64_t count)
 {

@@ -172,6 +172,14 @@ assert_threads(int want)
 }
 
 static void
+open_reader(void)
+{
+	status.fd = open(status.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(status.fd >= 0);
+	status.rest[0] = '\0';
+}
+
+static void
 close_reader(void)
 {
 	(void)close(status.fd);
@@ -226,14 +234,21 @@ static void
 child_says_what_it_does(void **state)
 {
 	long long cpu_ms = -1, kib = -1;
-	int pid = fork_for(do_nothing, 0, 0);
+	int pid = fork_for(do_nothing, 0, 0), alive = 0;
+	const char *line = next_line();
 
 	(void)state;
-	assert_int_equal(sscanf(next_line(), "alive %lld %lld", &cpu_ms, &kib),
-	    2);
-	assert_in_range(cpu_ms, 0, 10000);
-	assert_in_range(kib, 4, 4 * 1024 * 1024);
-	assert_string_equal(next_line(), "done");
+	/* More than once if it did not get to run. */
+	while (line != NULL &&
+	    sscanf(line, "alive %lld %lld", &cpu_ms, &kib) == 2) {
+		assert_in_range(cpu_ms, 0, 10000);
+		assert_in_range(kib, 4, 4 * 1024 * 1024);
+		alive++;
+		line = next_line();
+	}
+	assert_true(alive >= 1);
+	assert_non_null(line);
+	assert_string_equal(line, "done");
 	assert_null(next_line());
 	assert_state("exited 0");
 	assert_reaped(pid);
@@ -243,11 +258,10 @@ child_says_what_it_does(void **state)
 static void
 child_is_alive_every_half_second(void **state)
 {
-	int64_t began_ms;
+	const int64_t began_ms = clock_mono_ms();
 	int pid = fork_for(spin, 0, 0);
 
 	(void)state;
-	began_ms = clock_mono_ms();
 	assert_memory_equal(next_line(), "alive ", 6);
 	assert_memory_equal(next_line(), "alive ", 6);
 	assert_memory_equal(next_line(), "alive ", 6);
@@ -647,15 +661,22 @@ children_have_a_bound(void **state)
 static void
 without_a_reader_the_child_ends(void **state)
 {
-	int64_t began_ms;
-	int pid = fork_for(spin, 0, 0);
+	int64_t began_ms, took_ms;
+	int attempts = 0, pid;
 
 	(void)state;
-	began_ms = clock_mono_ms();
-	close_reader();
-	assert_state("killed 13");
-	assert_in_range(clock_mono_ms() - began_ms, 0, 1500);
-	assert_reaped(pid);
+	/* Soon, if it gets to run. */
+	do {
+		assert_true(attempts++ < 5);
+		if (status.fd < 0)
+			open_reader();
+		pid = fork_for(spin, 0, 0);
+		began_ms = clock_mono_ms();
+		close_reader();
+		assert_state("killed 13");
+		took_ms = clock_mono_ms() - began_ms;
+		assert_reaped(pid);
+	} while (took_ms > 1500);
 }
 
 static void
@@ -1085,9 +1106,7 @@ make_status(void **state)
 	(void)snprintf(status.path, sizeof(status.path), "%s/status",
 	    status.dir);
 	assert_int_equal(mkfifo(status.path, 0600), 0);
-	status.fd = open(status.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	assert_true(status.fd >= 0);
-	status.rest[0] = '\0';
+	open_reader();
 	return 0;
 }
 

@@ -282,7 +282,7 @@ static void
 a_drain_is_bounded_by_the_job(void **state)
 {
 	(void)state;
-	start(URL, 60000, "job_timeout = 1s\n", takes);
+	start(URL, 60000, "job_timeout = 5s\n", takes);
 	expect_failure(ERR_TARGET_TIMEOUT, "job_timeout was over before [app "
 	    "sample] drain");
 	assert_false(frozen.has_begun);

@@ -545,7 +545,7 @@ test_brace(void **state)
 	began_ms = clock_mono_ms();
 	assert_err(gate_write(gate, data, sizeof(data), &err), err,
 	    ERR_INTERNAL, "took nothing");
-	assert_true(clock_mono_ms() - began_ms < 1000);
+	assert_true(clock_mono_ms() - began_ms < 4000);
 	gate_drop(&gate);
 	(void)close(client);
 
@@ -567,13 +567,52 @@ test_brace(void **state)
 	gate_drop(&gate);
 }
 
+/* How long a body that nobody wants is read on; see gate_finish(). */
+#define UNREAD_MS 200
+
+struct writer {
+	int fd;
+	ssize_t sent;
+	int64_t ended_ms;
+};
+
 static void *
 write_body(void *arg)
 {
-	const int *client = arg;
+	struct writer *writer = arg;
 
-	front_send(*client, &bytes);
+	writer->sent = send(writer->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+	writer->ended_ms = clock_mono_ms();
 	return NULL;
+}
+
+/* Answer one that sends what is in bytes; false if it was too slow at that to
+ * be read to its end. */
+static bool
+answers_unread(struct gate *gate, int client)
+{
+	struct pollfd pfd = { .fd = gate_poll_fd(gate), .events = POLLIN };
+	struct writer writer = { .fd = client };
+	int64_t began_ms;
+	struct err err;
+	pthread_t thread;
+	const char *text;
+	bool ended;
+
+	assert_int_equal(pthread_create(&thread, NULL, write_body, &writer),
+	    0);
+	assert_ok(gate_write(gate, "Status: 401\r\n\r\n", 15, &err), err);
+	assert_int_equal(poll(&pfd, 1, 20000), 1);
+	began_ms = clock_mono_ms();
+	assert_ok(gate_finish(&gate, &err), err);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	if (writer.ended_ms - began_ms >= UNREAD_MS)
+		return false;
+	assert_int_equal(writer.sent, bytes.len);
+	text = front_answer(client, NULL, &ended);
+	assert_string_equal(text, "Status: 401\r\n\r\n");
+	assert_true(ended);
+	return true;
 }
 
 /* A peer that is still sending a body nobody wants gets its answer whole,
@@ -583,28 +622,22 @@ test_unread_body(void **state)
 {
 	static char piece[60000];
 	struct gate *gate;
-	struct err err;
-	pthread_t thread;
-	const char *text;
-	bool ended;
-	int client, i;
+	int client, i, attempts = 0;
+	bool is_answered;
 
 	(void)state;
-	front_head(&bytes, env_get);
-	gate = accept_request(&client);
-	bytes.len = 0;
-	for (i = 0; i < 4; i++)
-		front_record(&bytes, F_STDIN, 1, piece, sizeof(piece));
-	front_record(&bytes, F_STDIN, 1, "", 0);
-	assert_int_equal(pthread_create(&thread, NULL, write_body, &client),
-	    0);
-	assert_ok(gate_write(gate, "Status: 401\r\n\r\n", 15, &err), err);
-	assert_ok(gate_finish(&gate, &err), err);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	text = front_answer(client, NULL, &ended);
-	assert_string_equal(text, "Status: 401\r\n\r\n");
-	assert_true(ended);
-	(void)close(client);
+	do {
+		assert_true(attempts++ < 10);
+		bytes.len = 0;
+		front_head(&bytes, env_get);
+		gate = accept_request(&client);
+		bytes.len = 0;
+		for (i = 0; i < 4; i++)
+			front_record(&bytes, F_STDIN, 1, piece, sizeof(piece));
+		front_record(&bytes, F_STDIN, 1, "", 0);
+		is_answered = answers_unread(gate, client);
+		(void)close(client);
+	} while (!is_answered);
 }
 
 static void

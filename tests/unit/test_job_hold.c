@@ -144,6 +144,7 @@ unseen_capture_holds_by_its_lease(void **state)
 	struct err err;
 
 	(void)snprintf(runner.host, sizeof(runner.host), "elsewhere/1");
+	clock_stopped_ms = clock_utc_ms();
 	(void)claim(f, job.id, &runner);
 	clock_shift_ms = 20000;
 	revision = cancel(f, job.id).revision;
@@ -169,8 +170,10 @@ static void
 hung_capture_lets_go(void **state)
 {
 	struct fixture *f = *state;
-	struct job job = create_running(f, JOB_HEAP_SNAPSHOT);
+	struct job job;
 
+	clock_stopped_ms = clock_utc_ms();
+	job = create_running(f, JOB_HEAP_SNAPSHOT);
 	(void)cancel(f, job.id);
 	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS - 1000;
 	settle_all(f);

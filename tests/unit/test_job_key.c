@@ -145,9 +145,11 @@ refused_order_is_swept_with_its_key(void **state)
 	const struct err why = {ERR_TARGET_UNREACHABLE, "nothing answers"};
 	struct job_order order = keyed(JOB_HEAP_SNAPSHOT);
 	struct fixture *f = *state;
-	struct job refused = expect_new(f, &order);
+	struct job refused;
 	struct err err;
 
+	clock_stopped_ms = clock_utc_ms();
+	refused = expect_new(f, &order);
 	assert_ok(job_fail(f->db, f->dir, refused.id, &why, &err), err);
 	clock_shift_ms = JOB_UNACCEPTED_MS - 1000;
 	assert_ok(job_sweep(f->db, f->dir, &err), err);

@@ -147,6 +147,7 @@ hung_capture_is_given_up(void **state)
 	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT);
 	struct err err;
 
+	clock_stopped_ms = clock_utc_ms();
 	(void)claim(f, job.id, &f->self);
 	clock_shift_ms = JOB_LEASE_MS + JOB_HANG_MS - 1000;
 	assert_int_equal(get(f, job.id).state, JOB_RUNNING);
@@ -219,6 +220,7 @@ unseen_capture_lives_by_its_lease(void **state)
 	struct err err;
 
 	(void)snprintf(runner.host, sizeof(runner.host), "elsewhere/1");
+	clock_stopped_ms = clock_utc_ms();
 	(void)claim(f, job.id, &runner);
 	clock_shift_ms = JOB_LEASE_MS - 1000;
 	assert_ok(job_settle(f->db, f->dir, &err), err);
@@ -258,9 +260,11 @@ static void
 queue_is_not_for_ever(void **state)
 {
 	struct fixture *f = *state;
-	struct job job = create_accepted(f, JOB_HEAP_SNAPSHOT), other;
+	struct job job, other;
 	struct err err;
 
+	clock_stopped_ms = clock_utc_ms();
+	job = create_accepted(f, JOB_HEAP_SNAPSHOT);
 	clock_shift_ms = JOB_QUEUE_MS - 1000;
 	assert_int_equal(get(f, job.id).state, JOB_QUEUED);
 	clock_shift_ms = JOB_QUEUE_MS + 1;

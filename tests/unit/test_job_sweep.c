@@ -16,6 +16,7 @@ delivery_starts_the_grace(void **state)
 
 	assert_ok(job_sweep(f->db, f->dir, &err), err);
 	assert_true(job_has_artifact(&job));
+	clock_stopped_ms = clock_utc_ms();
 	assert_ok(job_deliver(f->db, f->dir, job.id, GRACE_MS, &err), err);
 	delivered_at_ms = get(f, job.id).delivered_at_ms;
 	assert_true(delivered_at_ms != JOB_UNKNOWN);
@@ -163,9 +164,11 @@ refused_rows_are_swept(void **state)
 {
 	const struct err why = {ERR_TARGET_UNREACHABLE, "nothing answers"};
 	struct fixture *f = *state;
-	struct job refused = create(f, JOB_HEAP_SNAPSHOT), told, job;
+	struct job refused, told, job;
 	struct err err;
 
+	clock_stopped_ms = clock_utc_ms();
+	refused = create(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_fail(f->db, f->dir, refused.id, &why, &err), err);
 	told = create_accepted(f, JOB_HEAP_SNAPSHOT);
 	assert_ok(job_fail(f->db, f->dir, told.id, &why, &err), err);

@@ -509,6 +509,7 @@ order_profile(char ret_id[UUID_MAX])
 static void
 test_over(void **state)
 {
+	const int64_t began_ms = clock_utc_ms();
 	char id[UUID_MAX], queued[UUID_MAX], path[400];
 	struct err err;
 
@@ -523,7 +524,9 @@ test_over(void **state)
 	AWAIT(service_is_ready(service));
 	AWAIT(count(COUNT_PODS) == 1);
 	assert_int_equal(count(COUNT_LINKS), 1);
-	assert_int_equal(site_job(&site, "app", queued).state, JOB_QUEUED);
+	/* On a busy machine its time may be over already. */
+	assert_true(site_job(&site, "app", queued).state == JOB_QUEUED ||
+	    clock_utc_ms() - began_ms >= JOB_QUEUE_MS);
 	shift_clock(LINK_LIFE_MS + 1000);
 	AWAIT(count(COUNT_LINKS) == 0);
 	/* A look at the job by itself would settle it. */
@@ -864,6 +867,7 @@ test_no_exchange(void **state)
 static void
 test_late_look(void **state)
 {
+	const int64_t began_ms = clock_mono_ms();
 	struct service_end end;
 	char id[UUID_MAX];
 	const char *text;
@@ -881,7 +885,9 @@ test_late_look(void **state)
 	AWAIT(service_is_ready(service));
 	shift_mono(SERVICE_LOOK_MS / 2);
 	pass_rounds();
-	assert_int_equal(visit_children(0), 3);
+	/* On a busy machine their time may be over already. */
+	assert_true(visit_children(0) == 3 ||
+	    clock_mono_ms() - began_ms >= SERVICE_LOOK_MS);
 	shift_mono(SERVICE_LOOK_MS);
 	AWAIT(visit_children(0) == 1);
 	AWAIT(strstr(front_read_log(), "the look at app app was killed by "

@@ -267,6 +267,8 @@ test_jobs(void **state)
 	size_t preflight, final, changed, look, second;
 
 	(void)state;
+	/* Else it has but the time of a queued one. */
+	site_attach(site.db, two.id);
 	final = park_job(&one, UNTIL_FINAL);
 	look = park_look("app", revision, LONG_MS);
 	preflight = park_job(&one, UNTIL_PREFLIGHT);
@@ -340,6 +342,8 @@ test_gone(void **state)
 	struct err err;
 
 	(void)state;
+	/* Else it has but the time of a queued one. */
+	site_attach(site.db, job.id);
 	look = park_look("app", revision, LONG_MS);
 	final = park_job(&job, UNTIL_FINAL);
 	assert_ok(db_exec(site.db, "DELETE FROM looks", &err), err);
