@@ -628,9 +628,13 @@ out:
 		if (err->code != ERR_TARGET_TIMEOUT)
 			look_after(c);
 		/* That leaving takes its time is nobody's business, unless the
-		 * next has to wait for it. */
-		if (c->kind->is_alone)
+		 * next has to wait for it; but a full disk gets its room
+		 * back. */
+		if (c->kind->is_alone) {
+			artifact_abandon(&c->artifact);
 			capture_detach(c);
+			watchdog_stop(&c->watchdog);
+		}
 		give_over(c, err);
 	}
 	capture_detach(c);

@@ -245,7 +245,8 @@ linger(struct cdp *cdp)
 	cdp->handler = (struct cdp_handler){ NULL, NULL, NULL };
 	cdp->stream = NULL;
 	cdp->heard_ms = began_ms;
-	/* What has come is heard, however long we ourselves stood still. */
+	/* A piece that has come is heard, however long we ourselves stood
+	 * still. */
 	while (cdp->owed > 0 && !is_over) {
 		until_ms = patience_ms(cdp, began_ms);
 		is_over = clock_mono_ms() >= until_ms;
