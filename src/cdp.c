@@ -228,7 +228,8 @@ patience_ms(const struct cdp *cdp, int64_t began_ms)
 	const int64_t quiet_ms = cdp->heard_ms + CDP_LINGER_MS;
 
 	if (main->exiting)
-		return main->exiting_ms + CDP_LINGER_EXITING_MS;
+		return CDP_LINGER_EXITING_MS + (began_ms > main->exiting_ms ?
+		    began_ms : main->exiting_ms);
 	return quiet_ms < began_ms + CDP_LINGER_MAX_MS ? quiet_ms
 	    : began_ms + CDP_LINGER_MAX_MS;
 }

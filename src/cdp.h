@@ -57,12 +57,13 @@ MUST int cdp_open(struct ws *ws, const struct ws_address *address,
  * something on it (its inspector's thread writes to a socket that it has just
  * forgotten).  So what was called is waited for, and thrown away: until nothing
  * is owed, or was heard for CDP_LINGER_MS; in all CDP_LINGER_MAX_MS at most.  An
- * app that is exiting waits for us: it has CDP_LINGER_EXITING_MS in all.  Last of
+ * app that is exiting waits for us: it has CDP_LINGER_EXITING_MS in all, and so
+ * much twice more if a worker's session is to be closed first.  Last of
  * all what cdp_watch_exit() asked for is taken back, as an app that exits just
  * then would say so; one that answers nothing is not waited for again.
  */
 #define CDP_LINGER_MS 2000
-#define CDP_LINGER_EXITING_MS 500
+#define CDP_LINGER_EXITING_MS 2000
 #define CDP_LINGER_MAX_MS 600000
 void cdp_close(struct cdp **cdp);
 

@@ -379,8 +379,8 @@ cdp_leave_worker(struct cdp *worker)
 {
 	struct cdp *carrier = worker->main;
 	const struct cdp_limit limit = {
-		.deadline_ms = carrier->exiting ? carrier->exiting_ms +
-		    CDP_LINGER_EXITING_MS : clock_mono_ms() + CDP_LINGER_MS,
+		.deadline_ms = clock_mono_ms() + (carrier->exiting ?
+		    CDP_LINGER_EXITING_MS : CDP_LINGER_MS),
 	};
 
 	if (carrier->worker != worker)

@@ -256,7 +256,11 @@ class Run:
             with contextlib.suppress(OSError):
                 # In this order: nobody probes a port that is given away.
                 lock.bind(f"\0podprof-e2e-{number}")
-                socket.create_server(("127.0.0.1", number)).close()
+                # Without listen(): a child that is being started has it for
+                # a moment still, and is in nobody's way then.
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", number))
                 self.held_ports.append(lock)
                 return number
             lock.close()
@@ -471,8 +475,13 @@ class Fake:
 
     def reopen(self):
         """Listen again, after inspector.close()."""
-        self.inspector = fake_inspector.Inspector(self.inspector.behaviour,
-                                                  self.inspector.port)
+        def listen():
+            # A child that is being started may have the old one still.
+            with contextlib.suppress(OSError):
+                return fake_inspector.Inspector(self.inspector.behaviour,
+                                                self.inspector.port)
+            return None
+        self.inspector = until(listen, 20, "its port is free again")
 
     def methods(self):
         return [method for method, _ in self.inspector.commands]
